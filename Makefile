@@ -1,0 +1,42 @@
+# Few verbs; what CI runs is what these run.
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+JOBS  ?= 2
+
+.PHONY: setup check format test test-unit test-root test-clients demo bench docs clean
+
+setup: $(VENV)/.done                ## system packages through apt, Python ones into .venv
+$(VENV)/.done: pyproject.toml packaging/setup
+	packaging/setup $(VENV)
+
+check: $(VENV)/.done                ## format, lint, types, docs and room tests
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit/test_rooms.py tests/unit/test_docs.py
+
+format: $(VENV)/.done
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
+
+test: $(VENV)/.done                 ## everything this machine can run
+	packaging/test $(BIN)
+
+test-unit: $(VENV)/.done            ## seconds, no root
+	$(BIN)/pytest -q tests/unit
+
+test-root: $(VENV)/.done            ## real kernel, in namespaces of its own
+	$(BIN)/pytest -q -n $(JOBS) tests/root
+
+test-clients: $(VENV)/.done         ## the real docker CLI and docker-py
+	$(BIN)/pytest -q tests/clients
+
+demo: $(VENV)/.done                 ## the main job, shown and checked
+	$(BIN)/python -m demo
+
+bench: $(VENV)/.done                ## against Debian's dockerd, in one run
+	$(BIN)/python -m bench
+
+docs: $(VENV)/.done                 ## regenerate what docs quote from golden files
+	$(BIN)/python -m docs.generate

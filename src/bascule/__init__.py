@@ -1,0 +1,1 @@
+"""Bascule: Docker's networks without Docker."""

@@ -1,0 +1,81 @@
+"""What the engine needs of a kernel.  `linux.LinuxKernel` and `fake.FakeKernel` keep these promises, held to
+them by one set of cases (tests/kernel_cases.py)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Protocol
+
+from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.endpoint import Proto
+from bascule.model.errors import KernelError
+from bascule.model.thing import Rule, Thing
+
+Outcome = Literal["made", "held"] | KernelError
+"""What became of one thing: made now, true before, or refused."""
+
+
+class Kernel(Protocol):
+    def add(self, things: Sequence[Thing]) -> list[Outcome]:
+        """Make things true, in order and in as few requests as the order allows; one outcome each.
+
+        A refusal does not stop the ones behind it: `apply.bring_up` takes back what was made.  Elements of the
+        firewall go in one transaction.  A thing that already holds, with the same values, is "held".
+        """
+        ...
+
+    def remove(self, things: Sequence[Thing]) -> list[KernelError]:
+        """Make things untrue, in the order given.  What is already gone is no error.
+
+        Links leave at once (down, out of their bridge, renamed out of the way, at both ends) and are deleted
+        later, together, by group.
+        """
+        ...
+
+    def missing(self, things: Sequence[Thing]) -> list[Thing]:
+        """Those of *things* that do not hold, in order."""
+        ...
+
+    def guard(self, rules: Sequence[Rule]) -> None:
+        """Replace the whole rule set and its elements by ours with exactly *rules*, in one transaction.
+
+        The administrator's chain keeps its rules.  From then on `add` and `remove` keep count, and when
+        somebody else flushes or changes the tables they are put back as they should be, whole.
+        """
+        ...
+
+    def sweep(self, keep: Iterable[Thing]) -> list[str]:
+        """Remove every link of ours (our group) and every namespace below our directory that *keep* does not
+        state; also what an earlier process left half deleted.  Returns what was removed, for the log."""
+        ...
+
+    def routes(self) -> list[IPNetwork]:
+        """Every subnet the host owns an address in or has a route to, default routes left out."""
+        ...
+
+    def links(self) -> dict[str, str]:
+        """The names and kinds of the host's links: {"eth0": "veth", "lo": "", "br0": "bridge"}."""
+        ...
+
+    def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
+        """Who keeps *port* from being published, in words ("nginx (pid 812)"), or None when it is free.
+        Raises Failed with "cannot assign requested address" when *host* is not an address of this host."""
+        ...
+
+    def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
+        """Drop the connection-tracking entries from and to *addresses*."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until every link removed so far is physically gone."""
+        ...
+
+    def on_repair(self, tell: Callable[[str], None]) -> None:
+        """Call *tell* with a sentence each time the rule set had to be put back."""
+        ...
+
+    def dump(self) -> str:
+        """The state as text: one `ip`/`nft` line a thing, sorted within a namespace.  For people and tests."""
+        ...
+
+    def close(self) -> None:
+        """Finish pending deletions and give back sockets and threads.  What was made stays."""
+        ...

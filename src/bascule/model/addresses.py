@@ -1,0 +1,43 @@
+"""The two families under one name each: strings stop at the door, inside there are only these."""
+
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from typing import Literal
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
+Family = Literal[4, 6]
+FAMILIES: tuple[Family, Family] = (4, 6)
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "IPAddress",
+    "IPInterface",
+    "IPNetwork",
+    "family",
+    "ip_address",
+    "ip_interface",
+    "ip_network",
+    "nft_family",
+]
+
+
+def family(value: IPAddress | IPInterface | IPNetwork) -> Family:
+    """4 or 6, typed."""
+    return 4 if value.version == 4 else 6
+
+
+def nft_family(value: Family) -> str:
+    """The word nft uses for the family's header: `ip` or `ip6`."""
+    return "ip" if value == 4 else "ip6"

@@ -1,0 +1,91 @@
+"""Networks: what is asked for (Spec) and what was decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bascule.model.addresses import Family, IPAddress, IPNetwork, family
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """One entry of IPAM.Config as the user gave it; None means "you choose"."""
+
+    subnet: IPNetwork | None = None
+    range: IPNetwork | None = None
+    gateway: IPAddress | None = None
+    aux: Mapping[str, IPAddress] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A subnet of a network with its gateway decided.
+
+    *gateway* is None only where nobody holds one (isolated bridges, macvlan without --gateway).  Dynamic
+    addresses come from *range*, which is the subnet where none was given.
+    """
+
+    subnet: IPNetwork
+    range: IPNetwork
+    gateway: IPAddress | None
+    aux: Mapping[str, IPAddress] = field(default_factory=dict)
+
+    @property
+    def family(self) -> Family:
+        return family(self.subnet)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network as it is asked for."""
+
+    name: str
+    driver: str = "bridge"
+    pools: tuple[PoolSpec, ...] = ()
+    ipv4: bool = True
+    ipv6: bool = False
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    scope: str = ""
+    config_only: bool = False
+    config_from: str = ""
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network as it was decided.  *asked* is what `inspect` echoes; *pools* is what addresses come from.
+
+    *link* is the network's link on the host (a bridge's name, a macvlan's parent), "" where it has none;
+    *mac* the link's fixed address.  *created* is nanoseconds since the epoch.
+    """
+
+    id: str
+    name: str
+    driver: str
+    created: int
+    pools: tuple[Pool, ...] = ()
+    asked: tuple[PoolSpec, ...] = ()
+    ipv4: bool = True
+    ipv6: bool = False
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    scope: str = "local"
+    config_only: bool = False
+    config_from: str = ""
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    link: str = ""
+    mac: str = ""
+    predefined: bool = False
+    adopted: bool = False
+    """The link was there before us (an existing bridge named by an option) and stays when the network goes."""
+
+    def pools_of(self, version: Family) -> tuple[Pool, ...]:
+        return tuple(p for p in self.pools if p.family == version)

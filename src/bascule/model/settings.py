@@ -1,0 +1,52 @@
+"""What the administrator chose for one engine; several engines on a host differ in these."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+from bascule.model.addresses import IPAddress, IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPool:
+    """Subnets of *size* prefix bits, cut from *base* in order."""
+
+    base: IPNetwork
+    size: int
+
+
+# Docker's local pools (libnetwork ipamutils/utils.go), in its order.
+DEFAULT_POOLS: tuple[AddressPool, ...] = (
+    AddressPool(IPv4Network("172.17.0.0/16"), 16),
+    AddressPool(IPv4Network("172.18.0.0/16"), 16),
+    AddressPool(IPv4Network("172.19.0.0/16"), 16),
+    AddressPool(IPv4Network("172.20.0.0/14"), 16),
+    AddressPool(IPv4Network("172.24.0.0/14"), 16),
+    AddressPool(IPv4Network("172.28.0.0/14"), 16),
+    AddressPool(IPv4Network("192.168.0.0/16"), 20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Paths are absolute.  *data_root* survives a reboot, *exec_root* need not."""
+
+    data_root: str = "/var/lib/bascule"
+    exec_root: str = "/run/bascule"
+    bridge: str = "bascule0"
+    """The default network's bridge; it also tells engines on one host apart (tables, groups)."""
+    bip: str = ""
+    """The default bridge's own address with its prefix, "" for the first free pool."""
+    mtu: int = 1500
+    pools: tuple[AddressPool, ...] = DEFAULT_POOLS
+    default_options: dict[str, dict[str, str]] = field(default_factory=dict)
+    """--default-network-opt: driver -> options."""
+    publish_host: IPAddress | None = None
+    """--ip: where ports are published when the user names no address."""
+    nameservers: tuple[IPAddress, ...] = ()
+    ports: tuple[int, int] = (32768, 60999)
+    """Ephemeral host ports, inclusive: the kernel's default ip_local_port_range, which Docker uses."""
+
+    @property
+    def table(self) -> str:
+        """The nft tables' name: `bascule`, or with the bridge's name for a second engine on the host."""
+        return "bascule" if self.bridge == "bascule0" else f"bascule-{self.bridge}"
