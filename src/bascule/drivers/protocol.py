@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.thing import Thing
@@ -33,6 +34,8 @@ class Chosen:
     iface_prefix: str = "eth"
     has_gateway: tuple[bool, bool] = (True, True)
     """Whether somebody holds the pool's gateway address, IPv4 and IPv6 (not on isolated bridges)."""
+    publish_host: IPAddress | None = None
+    """Where ports are published when the user names no address; None or all-zero: everywhere."""
 
 
 class Driver(Protocol):

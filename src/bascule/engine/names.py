@@ -25,6 +25,8 @@ class Zone:
     network: str
     name: str
     members: tuple[Member, ...] = ()
+    gone: bool = False
+    """The network was removed: forget it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Names(Protocol):
         ...
 
     def publish(self, zone: Zone) -> None:
-        """From now on the network's names are exactly these; () members forget the network."""
+        """From now on the network's names are exactly these, or it is forgotten if *gone*."""
         ...
 
     def join(self, zone: Zone, member: Member) -> None:

@@ -1,0 +1,120 @@
+"""A sandbox's endpoints before and after: electing gateways, moving ports with them, and making it so.
+
+Connecting, disconnecting and anything that moves a default route are one mechanism: two lists of endpoints, and
+the difference between the things that follow from each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bascule.drivers import find
+from bascule.engine.decide import as_spec
+from bascule.engine.gateways import elect
+from bascule.engine.intent import Intent
+from bascule.engine.ports import Ports, Taken
+from bascule.kernel.apply import shift
+from bascule.kernel.protocol import Kernel
+from bascule.model.addresses import IPAddress
+from bascule.model.endpoint import Endpoint, PublishedPort
+from bascule.model.errors import BasculeError, Failed
+from bascule.model.sandbox import Sandbox
+from bascule.model.settings import Settings
+from bascule.model.thing import Thing
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Only endpoints that differ are in it."""
+
+    before: tuple[Endpoint, ...]
+    after: tuple[Endpoint, ...]
+
+    def now(self, ident: str) -> Endpoint:
+        return next(ep for ep in self.after if ep.id == ident)
+
+    def undone(self) -> "Change":
+        return Change(self.after, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    intent: Intent
+    kernel: Kernel
+    ports: Ports
+    settings: Settings
+
+    def between(self, sandbox: Sandbox, before: Sequence[Endpoint], after: Sequence[Endpoint]) -> Change:
+        """*after* with its gateways elected and its ports on them; host ports that were decided stay the same.
+        Raises Failed where a port cannot be had.  Changes nothing."""
+        elected = elect(after, self.intent.by_id)
+        routed = [replace(ep, default_for=elected[ep.id], ports=()) for ep in after]
+        settled = self._with_ports(sandbox, before, routed)
+        return Change(
+            tuple(ep for ep in before if ep not in settled), tuple(ep for ep in settled if ep not in before)
+        )
+
+    def make(self, change: Change) -> None:
+        """Remember it, then make it true.  A refusal leaves both as they were."""
+        gone = [ep for ep in change.before if ep.id not in {a.id for a in change.after}]
+        self.intent.store.commit(put=change.after, delete=gone)
+        try:
+            shift(self.kernel, self._things(change.before), self._things(change.after))
+        except BasculeError:
+            fresh = [ep for ep in change.after if ep.id not in {b.id for b in change.before}]
+            self.intent.store.commit(put=change.before, delete=fresh)
+            raise
+
+    def plan(self, change: Change) -> list[str]:
+        """The command lines of it, in order: what goes as comments, what comes as it would be typed."""
+        old, new = self._things(change.before), self._things(change.after)
+        gone = [f"# removes: {line}" for t in reversed(old) if t not in new for line in str(t).splitlines()]
+        return gone + [line for t in new if t not in old for line in str(t).splitlines()]
+
+    def _things(self, endpoints: Sequence[Endpoint]) -> list[Thing]:
+        return [thing for ep in endpoints for thing in self.intent.endpoint_things(ep)]
+
+    def _with_ports(
+        self, sandbox: Sandbox, before: Sequence[Endpoint], after: Sequence[Endpoint]
+    ) -> list[Endpoint]:
+        carriers = [ep for ep in after if ep.default_for and self._publishes(ep)]
+        if not sandbox.ports or not carriers:
+            return list(after)
+        decided = self._decided(sandbox, before, carriers[0])
+        return [replace(ep, ports=tuple(p for p in decided if _carries(ep, p, carriers))) for ep in after]
+
+    def _publishes(self, ep: Endpoint) -> bool:
+        net = self.intent.by_id(ep.network)
+        return find(net.driver).TRAITS.publishes and not net.internal
+
+    def _decided(
+        self, sandbox: Sandbox, before: Sequence[Endpoint], carrier: Endpoint
+    ) -> tuple[PublishedPort, ...]:
+        standing = tuple(port for ep in before for port in ep.ports)
+        if standing:
+            return standing
+        others = [
+            Taken(port, f'container "{ep.name}"')
+            for ep in self.intent.endpoints()
+            if ep.sandbox != sandbox.id
+            for port in ep.ports
+        ]
+        try:
+            return self.ports.decide(sandbox.ports, self._default_host(carrier), others)
+        except Failed as refusal:
+            raise Failed(
+                "driver failed programming external connectivity on endpoint"
+                f" {carrier.name} ({carrier.id}): {refusal}"
+            ) from refusal
+
+    def _default_host(self, carrier: Endpoint) -> IPAddress | None:
+        net = self.intent.by_id(carrier.network)
+        host = find(net.driver).check(as_spec(net)).publish_host or self.settings.publish_host
+        # 0.0.0.0 as a default stands for both families, as in Docker.
+        return host if host is not None and int(host) else None
+
+
+def _carries(ep: Endpoint, port: PublishedPort, carriers: Sequence[Endpoint]) -> bool:
+    """The gateway of the port's family carries it; where no endpoint has that family, the first gateway does, and
+    the forwarder takes the connection over to the family it has."""
+    able = [c for c in carriers if port.host.version in c.default_for] or list(carriers[:1])
+    return any(c.id == ep.id for c in able)

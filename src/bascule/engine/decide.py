@@ -1,0 +1,255 @@
+"""Choosing: ids, names, addresses, MACs.  What is decided here is remembered before the kernel hears of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from bascule.drivers import find
+from bascule.drivers.protocol import Chosen
+from bascule.engine.intent import Intent, named
+from bascule.engine.refusals import check_network, resolve_config
+from bascule.ipam.addresses import Exhausted, pick_address
+from bascule.ipam.pools import check_pools, decide_pool, overlapping, pick_subnet, random_ula
+from bascule.kernel.protocol import Kernel
+from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, IPNetwork, family, ip_interface
+from bascule.model.endpoint import Endpoint, EndpointSpec
+from bascule.model.errors import Failed, Forbidden, Invalid
+from bascule.model.names import check_link_name, link_name, parse_mac, short
+from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
+from bascule.model.sandbox import Sandbox
+from bascule.model.settings import Settings
+
+# An administrator who knows better says so on the network.
+ALLOW_OVERLAP = "bascule.allow_overlap"
+
+
+@dataclass(slots=True)
+class Decisions:
+    """Where numbers come from.  *chance(n)* gives n random bytes, *now()* nanoseconds since the epoch."""
+
+    intent: Intent
+    kernel: Kernel
+    settings: Settings
+    now: Callable[[], int]
+    new_id: Callable[[], str]
+    chance: Callable[[int], bytes]
+    _last: dict[tuple[str, Family], IPAddress] = field(default_factory=dict)
+    """The address given out last, by network: the next one is looked for behind it (S13)."""
+
+    def network(self, spec: NetworkSpec, *, predefined: bool = False) -> Network:
+        """A network as it will be.  Raises what Docker would say; changes nothing."""
+        if not predefined:
+            check_network(spec, self.intent)
+        spec = self._configured(spec)
+        check_pools(spec.pools)
+        ident = self.new_id()
+        chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
+        traits = None if spec.config_only else find(spec.driver).TRAITS
+        link = chosen.link or (link_name(traits.prefix, ident) if traits and traits.prefix else "")
+        adopted = self._check_link(ident, chosen.link) if chosen.link else False
+        pools = self._pools(spec, chosen, adopted) if traits and traits.connects else ()
+        return Network(
+            id=ident,
+            name=spec.name,
+            driver="null" if spec.config_only else spec.driver,
+            created=self.now(),
+            pools=pools,
+            asked=spec.pools,
+            ipv4=spec.ipv4,
+            ipv6=spec.ipv6,
+            internal=spec.internal,
+            attachable=spec.attachable,
+            config_only=spec.config_only,
+            config_from=spec.config_from,
+            ipam_driver=spec.ipam_driver or "default",
+            ipam_options=spec.ipam_options,
+            options=spec.options,
+            labels=spec.labels,
+            link=link,
+            mac=self.mac() if link else "",
+            predefined=predefined,
+            adopted=adopted,
+        )
+
+    def _configured(self, spec: NetworkSpec) -> NetworkSpec:
+        options = {**self.settings.default_options.get(spec.driver, {}), **spec.options}
+        config = resolve_config(spec, self.intent)
+        if config is None:
+            return replace(spec, options=options)
+        return replace(
+            spec,
+            pools=config.asked,
+            ipv4=config.ipv4,
+            ipv6=config.ipv6,
+            ipam_driver=config.ipam_driver,
+            ipam_options=config.ipam_options,
+            options={**options, **config.options},
+            labels={**config.labels, **spec.labels},
+            config_from=config.name,
+        )
+
+    def _check_link(self, ident: str, link: str) -> bool:
+        """Whether *link* is there already and will be adopted.  Raises for a name that cannot be used."""
+        for other in self.intent.networks():
+            if other.link == link:
+                raise Forbidden(
+                    f"cannot create network {ident} ({link}): conflicts with network {other.id} ({link}):"
+                    " networks have same bridge name"
+                )
+        if len(link) > 15:
+            raise Failed("numerical result out of range")  # The kernel's ERANGE, as Docker passes it on.
+        check_link_name(link)
+        kind = self.kernel.links().get(link)
+        if kind not in (None, "bridge"):
+            raise Failed(
+                f"cannot create network {ident} ({link}): {link} is there and is no bridge ({kind or 'device'})"
+            )
+        return kind == "bridge"
+
+    def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
+        known = [p.subnet for n in self.intent.networks() for p in n.pools]
+        routes = self.kernel.routes()
+        pools: list[Pool] = []
+        for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
+            if not wanted:
+                continue
+            asked = [p for p in spec.pools if p.subnet is not None and family(p.subnet) == version]
+            for one in asked or [PoolSpec()]:
+                exact = one.subnet is not None and int(one.subnet.network_address) != 0
+                if not exact:
+                    one = replace(one, subnet=self._free(version, one.subnet, [*known, *routes]))
+                elif not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
+                    self._check_routes(one.subnet, routes)
+                pool = decide_pool(one, known, held)
+                pools.append(pool)
+                known.append(pool.subnet)
+        return tuple(pools)
+
+    def _free(self, version: Family, like: IPNetwork | None, taken: Sequence[IPNetwork]) -> IPNetwork:
+        if version == 4:
+            return pick_subnet(self.settings.pools, taken, like.prefixlen if like else None)
+        return random_ula(self.chance(5), taken, like.prefixlen if like else 64)
+
+    @staticmethod
+    def _check_routes(subnet: IPNetwork | None, routes: Sequence[IPNetwork]) -> None:
+        route = overlapping(subnet, routes) if subnet else None
+        if route:
+            raise Forbidden(
+                f"invalid pool request: {subnet} overlaps with {route}, which this host has an address in or a route"
+                f" to (--opt {ALLOW_OVERLAP}=true to use it all the same)"
+            )
+
+    def mac(self) -> str:
+        """A random, locally administered, unicast address (IEEE 802: bit 1 of the first byte set, bit 0 clear)."""
+        raw = bytearray(self.chance(6))
+        raw[0] = (raw[0] | 0x02) & 0xFE
+        return raw.hex(":")
+
+    def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
+        """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search
+        for the next address begins."""
+        driver = find(net.driver)
+        ident = self.new_id()
+        mine = self.intent.endpoints(sandbox=sandbox.id)
+        link = link_name("bv-", ident)
+        insisted = driver.check_endpoint(net, dict(spec.options))
+        if insisted and any(ep.ifname == insisted for ep in mine):
+            raise Failed(
+                f'failed to add interface {link} to sandbox: error renaming interface "{link}" to "{insisted}":'
+                " file exists"
+            )
+        addresses = self._addresses(net, spec)
+        return Endpoint(
+            id=ident,
+            network=net.id,
+            sandbox=sandbox.id,
+            name=sandbox.name,
+            created=self.now(),
+            addresses=addresses,
+            gateways=self._gateways(net, addresses),
+            mac=parse_mac(spec.mac) if spec.mac else self.mac(),
+            link=link,
+            ifname=insisted or _next_name(driver.check(as_spec(net)).iface_prefix, [ep.ifname for ep in mine]),
+            key=sandbox.key,
+            dns_names=dns_names(net, sandbox, spec),
+            exposed=sandbox.exposed,
+            linked=self._linked(net, spec),
+            spec=spec,
+        )
+
+    def _addresses(self, net: Network, spec: EndpointSpec) -> tuple[IPInterface, ...]:
+        taken = {a.ip for ep in self.intent.endpoints(network=net.id) for a in ep.addresses}
+        decided: list[IPInterface] = []
+        for version in FAMILIES:
+            pools = net.pools_of(version)
+            asked = next((a for a in spec.addresses if a.version == version), None)
+            if asked is not None:
+                decided.append(_static(asked, pools, taken))
+            elif pools:
+                decided.append(self._dynamic(net, version, pools, taken))
+        return tuple(decided)
+
+    def _dynamic(self, net: Network, version: Family, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:
+        after = self._last.get((net.id, version))
+        for pool in pools:
+            try:
+                address = pick_address(pool, taken, after if after in pool.subnet else None)
+            except Exhausted:
+                continue
+            self._last[net.id, version] = address
+            return ip_interface(f"{address}/{pool.subnet.prefixlen}")
+        raise Failed(f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})")
+
+    @staticmethod
+    def _gateways(net: Network, addresses: Sequence[IPInterface]) -> tuple[IPAddress, ...]:
+        if net.internal:
+            return ()
+        found: list[IPAddress] = []
+        for address in addresses:
+            pool = next(p for p in net.pools if address.ip in p.subnet)
+            # libnetwork's name for "the containers' gateway is not the bridge".
+            other = pool.aux.get(f"DefaultGatewayIPv{pool.family}")
+            gateway = other or pool.gateway
+            if gateway:
+                found.append(gateway)
+        return tuple(found)
+
+    def _linked(self, net: Network, spec: EndpointSpec) -> tuple[IPAddress, ...]:
+        if named(net):
+            return ()
+        targets = {link.partition(":")[0] for link in spec.links}
+        return tuple(
+            a.ip for ep in self.intent.endpoints(network=net.id) if ep.name in targets for a in ep.addresses
+        )
+
+
+def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, ...]:
+    """What others may call it, the first being what a PTR query answers; nothing on the default bridge."""
+    if not named(net):
+        return ()
+    names = (sandbox.name, *spec.aliases, short(sandbox.container), sandbox.hostname)
+    return tuple(dict.fromkeys(n for n in names if n))
+
+
+def _static(asked: IPAddress, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:
+    pool = next((p for p in pools if asked in p.subnet), None)
+    if pool is None:
+        raise Invalid(
+            f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {asked}"
+        )
+    if asked in taken or asked == pool.gateway or asked in pool.aux.values():
+        raise Forbidden("Address already in use")
+    return ip_interface(f"{asked}/{pool.subnet.prefixlen}")
+
+
+def _next_name(prefix: str, used: Sequence[str]) -> str:
+    number = 0
+    while f"{prefix}{number}" in used:
+        number += 1
+    return f"{prefix}{number}"
+
+
+def as_spec(net: Network) -> NetworkSpec:
+    """What a driver's `check` needs to read a network's options again."""
+    return NetworkSpec(
+        name=net.name, driver=net.driver, internal=net.internal, options=net.options, ipv4=net.ipv4, ipv6=net.ipv6
+    )

@@ -1,0 +1,330 @@
+"""The use cases: create, remove, open, connect, disconnect, and making everything true again.
+
+Each has one order: decide, remember, then touch.  What was remembered and could not be made true is forgotten
+again, so that after any of these calls either all of it holds or nothing changed.  A crash in between is put
+right by `start`, because the store knows what should be there and the kernel knows what is.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bascule.drivers import find
+from bascule.engine.change import Change, Changes
+from bascule.engine.decide import Decisions, dns_names
+from bascule.engine.events import Events
+from bascule.engine.intent import Intent, member
+from bascule.engine.names import Names, NoNames, Zone
+from bascule.engine.ports import Ports
+from bascule.engine.refusals import check_endpoint, check_removable
+from bascule.engine.start import make_true
+from bascule.kernel.apply import bring_up, take_down
+from bascule.kernel.protocol import Kernel
+from bascule.model.addresses import IPAddress
+from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
+from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
+from bascule.model.events import Event
+from bascule.model.network import Network, NetworkSpec
+from bascule.model.sandbox import Sandbox
+from bascule.model.settings import Settings
+from bascule.model.thing import Namespace, Thing
+from bascule.store.protocol import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """A sandbox as it is asked for.  With *key* it is a namespace of somebody else's; otherwise one is made."""
+
+    container: str
+    name: str
+    hostname: str = ""
+    key: str = ""
+    ports: tuple[PortSpec, ...] = ()
+    exposed: tuple[tuple[Proto, int], ...] = ()
+    nameservers: tuple[IPAddress, ...] = ()
+    search: tuple[str, ...] = ()
+    resolver_options: tuple[str, ...] = ()
+
+
+class Engine:
+    """Networks, sandboxes and endpoints, on one kernel and one store.  Safe to call from several threads."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        store: Store,
+        settings: Settings | None = None,
+        *,
+        names: Names | None = None,
+        upstream: Callable[[], Sequence[IPAddress]] | None = None,
+        now: Callable[[], int] = time.time_ns,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(32),
+        chance: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask."""
+        self.kernel = kernel
+        self.store = store
+        self.settings = settings or Settings()
+        self.names: Names = names or NoNames()
+        self.events = Events()
+        self._now = now
+        self._new_id = new_id
+        self._lock = threading.RLock()
+        self._upstream = upstream or (lambda: self.settings.nameservers)
+        self._intent = Intent(store)
+        self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
+        self._changes = Changes(self._intent, kernel, Ports(self.settings.ports, kernel.port_holder), self.settings)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """The default networks exist, everything in the store is true, and what is ours beyond it is gone."""
+        with self._lock:
+            make_true(self._intent, self.kernel, self._decide, self.settings)
+            for net in self.networks():
+                self.names.publish(self._intent.zone(net))
+            for sandbox in self.store.all(Sandbox):
+                self._serve(sandbox)
+
+    def close(self) -> None:
+        """Finish what is pending.  Networks and endpoints stay."""
+        self.kernel.close()
+        self.store.close()
+
+    # ---- networks
+
+    def networks(self) -> list[Network]:
+        """Every network, oldest first."""
+        return self._intent.networks()
+
+    def network(self, ref: str) -> Network:
+        """The network with this id, name, or unambiguous id prefix.  Raises NotFound, Invalid."""
+        return self._intent.network(ref)
+
+    def plan(self, spec: NetworkSpec) -> list[Thing]:
+        """What `create` would make true.  Changes nothing; the id in it is one that will not be used."""
+        with self._lock:
+            return self._intent.network_things(self._decide.network(spec))
+
+    def create(self, spec: NetworkSpec) -> Network:
+        """The network exists: it is in the store and in the kernel.  Raises what Docker would say."""
+        with self._lock:
+            net = self._decide.network(spec)
+            self.store.commit(put=[net])
+            try:
+                bring_up(self.kernel, self._intent.network_things(net))
+            except BasculeError:
+                self.store.commit(delete=[net])
+                raise
+            self.names.publish(Zone(net.id, net.name))
+            self._tell(net, "create")
+            return net
+
+    def plan_remove(self, ref: str) -> list[str]:
+        """The commands that would unmake the network, as `remove` would; changes nothing."""
+        net = self._removable(ref)
+        return [
+            f"# removes: {line}" for thing in reversed(self._intent.network_things(net)) for line in lines(thing)
+        ]
+
+    def remove(self, ref: str) -> Network:
+        """The network is gone.  Raises NotFound, or Forbidden for one that is predefined or in use."""
+        with self._lock:
+            net = self._removable(ref)
+            self.store.commit(delete=[net])
+            _take_down(self.kernel, self._intent.network_things(net))
+            self.names.publish(Zone(net.id, net.name, gone=True))
+            self._tell(net, "destroy")
+            return net
+
+    def _removable(self, ref: str) -> Network:
+        net = self._intent.network(ref)
+        check_removable(net, self._intent)
+        return net
+
+    def prune(self, wanted: Callable[[Network], bool]) -> list[Network]:
+        """Remove every unused network of the user's that *wanted* accepts; config-only ones are kept."""
+        with self._lock:
+            used = {ep.network for ep in self.store.all(Endpoint)}
+            idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
+            removed = [self.remove(net.id) for net in idle if wanted(net)]
+            self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
+            return removed
+
+    # ---- sandboxes
+
+    def open(self, ask: SandboxSpec) -> Sandbox:
+        """A sandbox exists: a namespace with its loopback up, and nothing else in it."""
+        with self._lock:
+            ident = self._new_id()
+            sandbox = Sandbox(
+                id=ident,
+                container=ask.container,
+                name=ask.name,
+                key=ask.key or f"{self.settings.exec_root}/netns/{ident[:12]}",
+                created=self._now(),
+                hostname=ask.hostname,
+                foreign=bool(ask.key),
+                ports=ask.ports,
+                exposed=ask.exposed,
+                nameservers=ask.nameservers,
+                search=ask.search,
+                resolver_options=ask.resolver_options,
+            )
+            self.store.commit(put=[sandbox])
+            if not sandbox.foreign:
+                try:
+                    bring_up(self.kernel, [Namespace(sandbox.key)])
+                except BasculeError:
+                    self.store.commit(delete=[sandbox])
+                    raise
+            return sandbox
+
+    def sandboxes(self) -> list[Sandbox]:
+        """Every sandbox, oldest first."""
+        return self.store.all(Sandbox)
+
+    def sandbox(self, ident: str) -> Sandbox:
+        """The sandbox with exactly this id.  Raises NotFound."""
+        return self._intent.sandbox(ident)
+
+    def close_sandbox(self, ident: str) -> None:
+        """The sandbox, its endpoints and (unless it is somebody else's) its namespace are gone.  Not an error if
+        they already are."""
+        with self._lock:
+            sandbox = self.store.get(Sandbox, ident)
+            if sandbox is None:
+                return
+            ends = self.endpoints(sandbox=ident)
+            self.names.leave(ident)
+            self.store.commit(delete=[*ends, sandbox])
+            things = [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
+            _take_down(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
+            self.kernel.forget_flows([a.ip for ep in ends for a in ep.addresses])
+            for ep in ends:
+                self._left(ep, sandbox)
+
+    def rename(self, ident: str, name: str) -> None:
+        """The sandbox is called *name*, and answers to it on its networks."""
+        with self._lock:
+            sandbox = replace(self.sandbox(ident), name=name)
+            renamed = []
+            for ep in self.endpoints(sandbox=ident):
+                names = dns_names(self._intent.by_id(ep.network), sandbox, ep.spec)
+                renamed.append(replace(ep, name=name, dns_names=names))
+            self.store.commit(put=[sandbox, *renamed])
+            for ep in renamed:
+                self._publish(ep)
+
+    # ---- endpoints
+
+    def endpoints(self, *, network: str = "", sandbox: str = "") -> list[Endpoint]:
+        """The endpoints of a network, of a sandbox, or all, oldest first.  By full ids."""
+        return self._intent.endpoints(network=network, sandbox=sandbox)
+
+    def check_endpoint(self, net: Network, spec: EndpointSpec) -> None:
+        """Raise for what can be said no to without a running container; changes nothing."""
+        check_endpoint(net, spec)
+
+    def connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> Endpoint:
+        """Put a sandbox on a network.  Either it is on it afterwards, or nothing changed."""
+        with self._lock:
+            change, ep, box = self._joining(ref, sandbox, spec or EndpointSpec())
+            self._changes.make(change)
+            try:
+                self._publish(ep)
+                self._serve(box)
+            except BasculeError:
+                self._changes.make(change.undone())
+                raise
+            joined = change.now(ep.id)
+            self._tell(self._intent.by_id(ep.network), "connect", container=box.container)
+            return joined
+
+    def plan_connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> list[str]:
+        """The commands that `connect` would be; changes nothing."""
+        with self._lock:
+            change, _, _ = self._joining(ref, sandbox, spec or EndpointSpec())
+            return self._changes.plan(change)
+
+    def _joining(self, ref: str, ident: str, spec: EndpointSpec) -> tuple[Change, Endpoint, Sandbox]:
+        net, sandbox = self._intent.network(ref), self.sandbox(ident)
+        before = self.endpoints(sandbox=ident)
+        if not net.config_only and any(ep.network == net.id for ep in before):
+            raise Forbidden(f"endpoint with name {sandbox.name} already exists in network {net.name}")
+        check_endpoint(net, spec)
+        ep = self._decide.endpoint(net, sandbox, spec)
+        return self._changes.between(sandbox, before, [*before, ep]), ep, sandbox
+
+    def disconnect(self, ref: str, sandbox: str) -> Endpoint:
+        """Take a sandbox off a network.  What it had there is unreachable when this returns."""
+        with self._lock:
+            change, ep, box = self._leaving(ref, sandbox)
+            self._changes.make(change)
+            self.kernel.forget_flows([a.ip for a in ep.addresses])
+            self._left(ep, box)
+            self._serve(box)
+            return ep
+
+    def plan_disconnect(self, ref: str, sandbox: str) -> list[str]:
+        """The commands that `disconnect` would be; changes nothing."""
+        with self._lock:
+            return self._changes.plan(self._leaving(ref, sandbox)[0])
+
+    def _leaving(self, ref: str, ident: str) -> tuple[Change, Endpoint, Sandbox]:
+        net, sandbox = self._intent.network(ref), self.sandbox(ident)
+        before = self.endpoints(sandbox=ident)
+        ep = next((ep for ep in before if ep.network == net.id), None)
+        if ep is None:
+            raise Failed(f"container {sandbox.container} is not connected to network {net.name}")
+        return self._changes.between(sandbox, before, [e for e in before if e.id != ep.id]), ep, sandbox
+
+    # ---- telling others
+
+    def _publish(self, ep: Endpoint) -> None:
+        if ep.dns_names:
+            net = self._intent.by_id(ep.network)
+            self.names.join(Zone(net.id, net.name), member(ep))
+        for other in self.endpoints(network=ep.network):
+            if other.spec.links and other.sandbox != ep.sandbox:
+                self._serve(self.sandbox(other.sandbox))
+
+    def _serve(self, sandbox: Sandbox) -> None:
+        view = self._intent.view(sandbox, self._upstream())
+        if view is None:
+            self.names.leave(sandbox.id)
+        else:
+            self.names.serve(sandbox, view)
+
+    def _left(self, ep: Endpoint, sandbox: Sandbox) -> None:
+        if ep.dns_names:
+            self.names.part(ep.network, ep.id)
+        try:
+            net = self._intent.by_id(ep.network)
+        except NotFound:
+            return
+        self._tell(net, "disconnect", container=sandbox.container)
+
+    def _tell(self, net: Network, action: str, **more: str) -> None:
+        attributes = {**more, "name": net.name, "type": net.driver}
+        self.events.tell(Event("network", action, net.id, self._now(), attributes, net.scope))
+
+
+def lines(thing: Thing) -> list[str]:
+    """The command lines of one thing."""
+    return str(thing).splitlines()
+
+
+def _take_down(kernel: Kernel, things: Sequence[Thing]) -> None:
+    try:
+        take_down(kernel, things)
+    except* BasculeError as refusals:
+        raise Failed("; ".join(str(e) for e in refusals.exceptions)) from refusals

@@ -1,0 +1,123 @@
+"""What the store says, in the terms the use cases need: look-ups, and the things that follow from it."""
+
+from collections.abc import Iterator, Sequence
+
+from bascule.drivers import find
+from bascule.engine.names import Member, View, Zone
+from bascule.engine.ports import Taken
+from bascule.model.addresses import IPAddress
+from bascule.model.endpoint import Endpoint
+from bascule.model.errors import Invalid, NotFound
+from bascule.model.names import short
+from bascule.model.network import Network
+from bascule.model.sandbox import Sandbox
+from bascule.model.thing import Namespace, Thing
+from bascule.store.protocol import Store
+
+DEFAULT = "bridge"
+"""The network that containers without a choice are on: no names, no aliases, links instead."""
+
+
+class Intent:
+    """Reading the store.  Nothing here changes anything."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def networks(self) -> list[Network]:
+        return self.store.all(Network)
+
+    def network(self, ref: str) -> Network:
+        """By full id, then by name, then by a prefix of the id that only one has.  Raises NotFound, Invalid."""
+        if not ref:
+            raise Invalid(f'invalid name or ID supplied: "{ref}"')
+        found = self.store.get(Network, ref)
+        if found:
+            return found
+        named = [n for n in self.networks() if n.name == ref]
+        if named:
+            return named[0]
+        prefixed = [n for n in self.networks() if n.id.startswith(ref)]
+        if len(prefixed) > 1:
+            raise Invalid(f"network {ref} is ambiguous ({len(prefixed)} matches found based on ID prefix)")
+        if not prefixed:
+            raise NotFound(f"network {ref} not found")
+        return prefixed[0]
+
+    def by_id(self, ident: str) -> Network:
+        net = self.store.get(Network, ident)
+        if net is None:
+            raise NotFound(f"network {ident} not found")
+        return net
+
+    def endpoints(self, *, network: str = "", sandbox: str = "") -> list[Endpoint]:
+        return [
+            ep
+            for ep in self.store.all(Endpoint)
+            if (not network or ep.network == network) and (not sandbox or ep.sandbox == sandbox)
+        ]
+
+    def sandbox(self, ident: str) -> Sandbox:
+        found = self.store.get(Sandbox, ident)
+        if found is None:
+            raise NotFound(f"sandbox {short(ident)} not found")
+        return found
+
+    def network_things(self, net: Network) -> list[Thing]:
+        return [] if net.config_only else find(net.driver).network(net)
+
+    def endpoint_things(self, ep: Endpoint) -> list[Thing]:
+        net = self.by_id(ep.network)
+        return find(net.driver).endpoint(net, ep)
+
+    def things(self) -> Iterator[Thing]:
+        """Everything that should be true, in an order in which it can be made so."""
+        for sandbox in self.store.all(Sandbox):
+            if not sandbox.foreign:
+                yield Namespace(sandbox.key)
+        for net in self.networks():
+            yield from self.network_things(net)
+        for ep in self.store.all(Endpoint):
+            yield from self.endpoint_things(ep)
+
+    def taken_ports(self) -> list[Taken]:
+        return [Taken(port, f'container "{ep.name}"') for ep in self.store.all(Endpoint) for port in ep.ports]
+
+    def zone(self, net: Network) -> Zone:
+        members = [member(ep) for ep in self.endpoints(network=net.id) if ep.dns_names]
+        return Zone(net.id, net.name, tuple(members))
+
+    def view(self, sandbox: Sandbox, host_servers: Sequence[IPAddress]) -> View | None:
+        """What the sandbox sees of names; None where the resolver does not serve it (only on `bridge`)."""
+        mine = self.endpoints(sandbox=sandbox.id)
+        nets = [self.by_id(ep.network) for ep in mine]
+        if not any(named(n) for n in nets):
+            return None
+        links: dict[str, tuple[IPAddress, ...]] = {}
+        for ep in mine:
+            links |= self._links(ep)
+        outside = any(not n.internal for n in nets)
+        return View(
+            sandbox.id,
+            tuple(n.id for n in nets if named(n)),
+            links or None,
+            (sandbox.nameservers or tuple(host_servers)) if outside else (),
+        )
+
+    def _links(self, ep: Endpoint) -> dict[str, tuple[IPAddress, ...]]:
+        found: dict[str, tuple[IPAddress, ...]] = {}
+        for link in ep.spec.links:
+            target, _, alias = link.partition(":")
+            for other in self.endpoints(network=ep.network):
+                if target in (other.name, short(other.id)) or target in other.dns_names:
+                    found[alias or target] = tuple(a.ip for a in other.addresses)
+        return found
+
+
+def named(net: Network) -> bool:
+    """Whether the network's containers find one another by name."""
+    return net.name != DEFAULT or not net.predefined
+
+
+def member(ep: Endpoint) -> Member:
+    return Member(ep.id, ep.dns_names, tuple(a.ip for a in ep.addresses))

@@ -1,0 +1,137 @@
+"""What Docker says no to before it decides anything, in its order and its words."""
+
+from collections.abc import Sequence
+
+from bascule.drivers import find
+from bascule.engine.intent import DEFAULT, Intent
+from bascule.model.addresses import IPAddress
+from bascule.model.endpoint import EndpointSpec
+from bascule.model.errors import Conflict, Forbidden, Invalid, NotFound
+from bascule.model.names import check_network_name, parse_mac
+from bascule.model.network import Network, NetworkSpec
+
+PREDEFINED = ("bridge", "host", "none", "default")
+# The overlay driver comes with the cluster; until then its absence is what a Docker without swarm says.
+NO_SWARM = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to'
+    " swarm and try again."
+)
+
+
+def check_network(spec: NetworkSpec, intent: Intent) -> None:
+    """Raise for a spec that no decision could save."""
+    check_network_name(spec.name)
+    if spec.name in PREDEFINED:
+        # The trailing blank is Docker's.
+        raise Forbidden(f"operation is not permitted on predefined {spec.name} network ")
+    if spec.config_only:
+        _check_config_only(spec)
+    _check_scope(spec)
+    if any(n.name == spec.name for n in intent.networks()):
+        raise Conflict(f"network with name {spec.name} already exists")
+    if spec.ipam_driver not in ("default", "null", ""):
+        raise NotFound(f'plugin "{spec.ipam_driver}" not found')
+    if not spec.config_only:
+        traits = find(spec.driver).TRAITS
+        if traits.single and any(n.driver == traits.name for n in intent.networks()):
+            raise Forbidden(f'only one instance of "{traits.name}" network is allowed')
+    if not spec.ipv4 and not spec.ipv6:
+        raise Invalid("IPv4 or IPv6 must be enabled")
+
+
+def _check_config_only(spec: NetworkSpec) -> None:
+    if spec.internal or spec.attachable or spec.ingress or spec.scope:
+        raise Forbidden(
+            "configuration network can only contain network specific fields. Network operator fields like"
+            " [ ingress | internal | attachable | scope ] are not supported."
+        )
+    if spec.config_from:
+        raise Forbidden("a configuration network cannot depend on another configuration network")
+
+
+def _check_scope(spec: NetworkSpec) -> None:
+    if spec.driver == "overlay":
+        raise Forbidden(NO_SWARM)
+    if spec.scope == "swarm":
+        raise Forbidden("cannot create a swarm scoped network when swarm is not active")
+    if spec.ingress:
+        raise Forbidden("Ingress network can only be global scope network")
+
+
+def resolve_config(spec: NetworkSpec, intent: Intent) -> Network | None:
+    """The configuration network that *spec* names, or None where it names none."""
+    if not spec.config_from:
+        return None
+    found = [n for n in intent.networks() if n.config_only and spec.config_from in (n.name, n.id)]
+    if not found:
+        raise NotFound(f'configuration network "{spec.config_from}" does not exist')
+    if spec.pools or spec.ipam_options or spec.ipv6:
+        raise Forbidden(
+            "user specified configurations are not supported if the network depends on a configuration network"
+        )
+    if spec.options:
+        raise Forbidden(
+            "network driver options are not supported if the network depends on a configuration network"
+        )
+    return found[0]
+
+
+def check_removable(net: Network, intent: Intent) -> None:
+    """Raise Forbidden unless *net* can go."""
+    if net.predefined:
+        raise Forbidden(f"{net.name} is a pre-defined network and cannot be removed")
+    if net.config_only and any(n.config_from == net.name for n in intent.networks()):
+        raise Forbidden(f'error while removing network: configuration network "{net.name}" is in use')
+    active = intent.endpoints(network=net.id)
+    if active:
+        shown = ", ".join(f'name:"{ep.name}" id:"{ep.id[:12]}"' for ep in active)
+        raise Forbidden(f"error while removing network: network {net.name} has active endpoints ({shown})")
+
+
+def check_endpoint(net: Network, spec: EndpointSpec) -> None:
+    """Raise for what can be said no to without a running container."""
+    if net.config_only:
+        raise Forbidden("cannot create endpoint on configuration-only network")
+    driver = find(net.driver)
+    if net.driver == "host":
+        raise Invalid("cannot connect container to host network - container must be created in host network mode")
+    if not driver.TRAITS.connects:
+        raise Invalid(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        )
+    for address in spec.link_local:
+        if not address.is_link_local:
+            raise Invalid(f"invalid link local IP address: {address}")
+    faults = _endpoint_faults(net, spec)
+    if len(faults) == 1:
+        raise Invalid(f"invalid endpoint settings:\n{faults[0]}")
+    if faults:
+        raise Invalid("invalid endpoint settings:\n" + "\n".join(f"* {fault}" for fault in faults))
+    driver.check_endpoint(net, dict(spec.options))
+    if spec.mac:
+        parse_mac(spec.mac)
+
+
+def _endpoint_faults(net: Network, spec: EndpointSpec) -> list[str]:
+    default = net.predefined and net.name == DEFAULT
+    faults = []
+    if spec.aliases and default:
+        faults.append("network-scoped alias is supported only for containers in user defined networks")
+    if spec.addresses and default:
+        faults.append("user specified IP address is supported on user defined networks only")
+    for address in spec.addresses:
+        faults += _address_faults(net, address)
+    return list(dict.fromkeys(faults))
+
+
+def _address_faults(net: Network, address: IPAddress) -> Sequence[str]:
+    configured = [p.subnet for p in net.asked if p.subnet and p.subnet.version == address.version]
+    if not configured:
+        # Docker 28's sentence; Docker 29 allows it.  A subnet that was picked for the user may be another one
+        # after the network is made anew, so an address in it is not a thing to rely on.
+        return [
+            "user specified IP address is supported only when connecting to networks with user configured subnets"
+        ]
+    if not any(address in subnet for subnet in configured):
+        return [f"no configured subnet or ip-range contain the IP address {address}"]
+    return []

@@ -1,0 +1,74 @@
+"""Starting: the default networks, and the kernel made to agree with the store again."""
+
+from bascule.drivers import find
+from bascule.engine.decide import Decisions
+from bascule.engine.intent import Intent
+from bascule.kernel.apply import bring_up
+from bascule.kernel.protocol import Kernel
+from bascule.model.addresses import ip_interface, ip_network
+from bascule.model.endpoint import Endpoint
+from bascule.model.network import Network, NetworkSpec, PoolSpec
+from bascule.model.sandbox import Sandbox
+from bascule.model.settings import Settings
+from bascule.model.thing import Namespace, Rule, Sysctl, Thing
+
+# Containers reach the world through this host, so it forwards; Docker does the same.
+FORWARDING: tuple[Thing, ...] = (
+    Sysctl("net/ipv4/ip_forward", "1"),
+    Sysctl("net/ipv6/conf/all/forwarding", "1"),
+)
+
+
+def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Settings) -> None:
+    """Everything the store says holds, and everything of ours that it does not say is gone.
+
+    A namespace that went with a reboot takes its sandbox and endpoints along: their container is not running
+    either, and starting it makes new ones.
+    """
+    _forget_the_lost(intent, kernel)
+    _ensure_defaults(intent, decide, settings)
+    bring_up(kernel, kernel.missing(FORWARDING))
+    things = list(intent.things())
+    kernel.guard([t for t in things if isinstance(t, Rule)])
+    kernel.sweep(things)
+    links = [t for t in things if not isinstance(t, Rule)]
+    bring_up(kernel, kernel.missing(links))
+
+
+def _forget_the_lost(intent: Intent, kernel: Kernel) -> None:
+    boxes = intent.store.all(Sandbox)
+    lost = {
+        thing.path for thing in kernel.missing([Namespace(b.key) for b in boxes]) if isinstance(thing, Namespace)
+    }
+    gone = [b for b in boxes if b.key in lost]
+    ids = {b.id for b in boxes} - {b.id for b in gone}
+    orphans = [ep for ep in intent.store.all(Endpoint) if ep.sandbox not in ids]
+    if gone or orphans:
+        intent.store.commit(delete=[*orphans, *gone])
+
+
+def _ensure_defaults(intent: Intent, decide: Decisions, settings: Settings) -> None:
+    known = {n.name: n for n in intent.networks() if n.predefined}
+    for spec in (_bridge(settings), NetworkSpec("host", driver="host"), NetworkSpec("none", driver="null")):
+        if spec.name not in known:
+            find(spec.driver)
+            intent.store.commit(put=[decide.network(spec, predefined=True)])
+
+
+def _bridge(settings: Settings) -> NetworkSpec:
+    pools: tuple[PoolSpec, ...] = ()
+    if settings.bip:
+        own = ip_interface(settings.bip)
+        pools = (PoolSpec(subnet=ip_network(own.network), gateway=own.ip),)
+    return NetworkSpec(
+        "bridge",
+        pools=pools,
+        options={
+            "com.docker.network.bridge.default_bridge": "true",
+            "com.docker.network.bridge.enable_icc": "true",
+            "com.docker.network.bridge.enable_ip_masquerade": "true",
+            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+            "com.docker.network.bridge.name": settings.bridge,
+            "com.docker.network.driver.mtu": str(settings.mtu),
+        },
+    )
