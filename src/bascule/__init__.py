@@ -1,1 +1,75 @@
-"""Bascule: Docker's networks without Docker."""
+"""Bascule: Docker's networks without Docker, as a library.
+
+    from bascule import Engine, FakeKernel, MemoryStore, NetworkSpec
+
+    with Engine(FakeKernel(), MemoryStore()) as engine:
+        engine.create(NetworkSpec("web"))
+        print(engine.kernel.dump())
+
+Names are loaded when they are first used, because the command line must start in tens of milliseconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # The same names for the type checker, which does not run __getattr__.
+    from bascule.engine.engine import Engine, SandboxSpec
+    from bascule.kernel.fake import FakeKernel
+    from bascule.kernel.linux import LinuxKernel
+    from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, PublishedPort
+    from bascule.model.errors import (
+        BasculeError,
+        Conflict,
+        Failed,
+        Forbidden,
+        Invalid,
+        KernelError,
+        NotFound,
+    )
+    from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
+    from bascule.model.sandbox import Sandbox
+    from bascule.model.settings import AddressPool, Settings
+    from bascule.store.memory import MemoryStore
+    from bascule.store.sqlite import SqliteStore
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Engine": "engine.engine",
+    "SandboxSpec": "engine.engine",
+    "FakeKernel": "kernel.fake",
+    "LinuxKernel": "kernel.linux",
+    "MemoryStore": "store.memory",
+    "SqliteStore": "store.sqlite",
+    "Endpoint": "model.endpoint",
+    "EndpointSpec": "model.endpoint",
+    "PortSpec": "model.endpoint",
+    "PublishedPort": "model.endpoint",
+    "BasculeError": "model.errors",
+    "Conflict": "model.errors",
+    "Failed": "model.errors",
+    "Forbidden": "model.errors",
+    "Invalid": "model.errors",
+    "KernelError": "model.errors",
+    "NotFound": "model.errors",
+    "Network": "model.network",
+    "NetworkSpec": "model.network",
+    "Pool": "model.network",
+    "PoolSpec": "model.network",
+    "Sandbox": "model.sandbox",
+    "AddressPool": "model.settings",
+    "Settings": "model.settings",
+}
+
+__all__ = [  # noqa: PLE0604, RUF022 - the table above is the one list
+    *_HOME,
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'bascule' has no attribute {name!r}")
+    return getattr(import_module(f"bascule.{home}"), name)

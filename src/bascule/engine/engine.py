@@ -94,6 +94,12 @@ class Engine:
             for sandbox in self.store.all(Sandbox):
                 self._serve(sandbox)
 
+    def reload(self, settings: Settings) -> None:
+        """New networks follow *settings* from now on; those that are there stay as they are."""
+        with self._lock:
+            self.settings = settings
+            self._decide.settings = settings
+
     def close(self) -> None:
         """Finish what is pending.  Networks and endpoints stay."""
         self.kernel.close()

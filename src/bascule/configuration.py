@@ -1,0 +1,203 @@
+"""The daemon's options: command line and file, read once, checked, and turned into values.
+
+The file is JSON with the keys of Docker's daemon.json, so that one can be carried over; a flag wins over the file.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bascule.model.addresses import IPAddress, ip_address, ip_network
+from bascule.model.errors import Invalid
+from bascule.model.names import check_link_name
+from bascule.model.settings import DEFAULT_POOLS, AddressPool, Settings
+
+DEFAULT_HOST = "unix:///run/bascule/bascule.sock"
+DEFAULT_CONFIG = "/etc/bascule/daemon.json"
+LEVELS = ("debug", "info", "warn", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything the daemon was told."""
+
+    settings: Settings
+    hosts: tuple[str, ...] = (DEFAULT_HOST,)
+    pidfile: str = ""
+    group: str = ""
+    log_level: str = "info"
+    log_format: str = "text"
+    runtime: str = ""
+    conmon: str = "conmon"
+    tls: Mapping[str, str] = field(default_factory=dict)
+    """cacert, cert, key: paths; all three or none."""
+    labels: tuple[str, ...] = ()
+
+
+# key in the file, flag's words, help, several?
+KEYS: tuple[tuple[str, str, str, bool], ...] = (
+    ("hosts", "--host", "where to listen: unix:///path, fd:// or tcp://address:port (TLS only)", True),
+    ("data-root", "--data-root", "what survives a reboot (/var/lib/bascule)", False),
+    ("exec-root", "--exec-root", "what need not: namespaces, sockets (/run/bascule)", False),
+    ("pidfile", "--pidfile", "file for the process id (EXEC-ROOT/bascule.pid)", False),
+    ("group", "--group", "group that may use the Unix socket (docker if there is one, else root)", False),
+    ("bridge", "--bridge", "the default network's bridge (bascule0)", False),
+    ("bip", "--bip", "the default bridge's address with its prefix", False),
+    ("mtu", "--mtu", "MTU of the default network (1500)", False),
+    ("ip", "--ip", "address to publish ports on when none is given", False),
+    ("dns", "--dns", "nameserver for containers instead of the host's", True),
+    (
+        "default-address-pools",
+        "--default-address-pool",
+        "base=10.0.0.0/8,size=24: where subnets come from",
+        True,
+    ),
+    ("default-network-opts", "--default-network-opt", "driver=key=value: an option every new network gets", True),
+    ("log-level", "--log-level", "debug, info, warn or error", False),
+    ("log-format", "--log-format", "text or json", False),
+    ("runtime", "--runtime", "OCI runtime (crun if it works on this host, else runc)", False),
+    ("conmon", "--conmon", "container monitor (conmon)", False),
+    ("tlscacert", "--tlscacert", "certificate authority that signed the clients' certificates", False),
+    ("tlscert", "--tlscert", "the server's certificate", False),
+    ("tlskey", "--tlskey", "the server's key", False),
+    ("labels", "--label", "key=value, shown by info", True),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The daemon's command line; its help is the reference that docs/daemon.md is checked against."""
+    made = argparse.ArgumentParser(
+        prog="bascule daemon",
+        description="Serve Docker's Engine API for networks and containers.",
+        epilog="Example: bascule daemon --host unix:///run/bascule/bascule.sock --data-root /var/lib/bascule",
+    )
+    made.add_argument("--config", default="", help=f"JSON file with daemon.json's keys ({DEFAULT_CONFIG})")
+    made.add_argument("--validate", action="store_true", help="check options and file, then stop")
+    for _, flag, text, several in KEYS:
+        extra = ["-H"] if flag == "--host" else []
+        made.add_argument(flag, *extra, action="append" if several else "store", default=None, help=text)
+    return made
+
+
+def load(arguments: argparse.Namespace) -> Configuration:
+    """Flags over the file over the defaults.  Raises Invalid naming the key that is wrong."""
+    told = _file(arguments.config)
+    for key, flag, _, _ in KEYS:
+        value = getattr(arguments, flag.removeprefix("--").replace("-", "_"))
+        if value is not None:
+            told[key] = value
+    return build(told)
+
+
+def _file(path: str) -> dict[str, Any]:
+    chosen = Path(path or DEFAULT_CONFIG)
+    if not path and not chosen.exists():
+        return {}
+    try:
+        told = json.loads(chosen.read_text())
+    except (OSError, ValueError) as why:
+        raise Invalid(f"configuration file {chosen}: {why}") from why
+    if not isinstance(told, dict):
+        raise Invalid(f"configuration file {chosen}: an object is expected")
+    unknown = set(told) - {key for key, _, _, _ in KEYS}
+    if unknown:
+        raise Invalid(f"configuration file {chosen}: unknown keys: {', '.join(sorted(unknown))}")
+    return told
+
+
+def build(told: Mapping[str, Any]) -> Configuration:
+    """A configuration from the file's keys.  Raises Invalid."""
+    settings = _settings(told)
+    tls = {k: str(told[f"tls{k}"]) for k in ("cacert", "cert", "key") if told.get(f"tls{k}")}
+    if tls and len(tls) != 3:
+        raise Invalid("TLS: --tlscacert, --tlscert and --tlskey go together")
+    hosts = tuple(told.get("hosts") or (DEFAULT_HOST,))
+    for host in hosts:
+        if not re.match(r"(unix://|fd://|tcp://)", host):
+            raise Invalid(f"invalid host {host!r}: unix://, fd:// or tcp:// is expected")
+        if host.startswith("tcp://") and not tls:
+            raise Invalid(
+                f"{host}: the API is root on this machine: TCP is served with client certificates only"
+                " (--tlscacert, --tlscert, --tlskey)"
+            )
+    return Configuration(
+        settings=settings,
+        hosts=hosts,
+        pidfile=str(told.get("pidfile") or f"{settings.exec_root}/bascule.pid"),
+        group=str(told.get("group", "")),
+        log_level=_one_of(told, "log-level", LEVELS),
+        log_format=_one_of(told, "log-format", ("text", "json")),
+        runtime=str(told.get("runtime", "")),
+        conmon=str(told.get("conmon", "conmon")),
+        tls=tls,
+        labels=tuple(told.get("labels", ())),
+    )
+
+
+def _one_of(told: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:
+    default = "info" if key == "log-level" else "text"
+    value = str(told.get(key, default))
+    if value not in allowed:
+        raise Invalid(f"invalid {key} {value!r}: one of {', '.join(allowed)}")
+    return value
+
+
+def _settings(told: Mapping[str, Any]) -> Settings:
+    base = Settings()
+    bridge = str(told.get("bridge", base.bridge))
+    check_link_name(bridge)
+    try:
+        mtu = int(told.get("mtu", base.mtu))
+    except ValueError as why:
+        raise Invalid(f"invalid MTU number: {told.get('mtu')}") from why
+    if not 68 <= mtu <= 65535:
+        raise Invalid(f"invalid MTU number: {mtu}")
+    return replace(
+        base,
+        data_root=str(Path(str(told.get("data-root", base.data_root))).absolute()),
+        exec_root=str(Path(str(told.get("exec-root", base.exec_root))).absolute()),
+        bridge=bridge,
+        bip=str(told.get("bip", "")),
+        mtu=mtu,
+        pools=_pools(told.get("default-address-pools", ())),
+        default_options=_options(told.get("default-network-opts", ())),
+        publish_host=_address(told["ip"]) if told.get("ip") else None,
+        nameservers=tuple(_address(text) for text in told.get("dns", ())),
+    )
+
+
+def _address(text: str) -> IPAddress:
+    try:
+        return ip_address(text)
+    except ValueError as why:
+        raise Invalid(f"invalid IP address: {text}") from why
+
+
+def _pools(told: Sequence[Any]) -> tuple[AddressPool, ...]:
+    pools = []
+    for one in told:
+        fields = dict(part.split("=", 1) for part in one.split(",") if "=" in part) if isinstance(one, str) else one
+        try:
+            pool = AddressPool(ip_network(fields["base"]), int(fields["size"]))
+        except (KeyError, ValueError, TypeError) as why:
+            raise Invalid(f"invalid default address pool {one!r}: base=10.0.0.0/8,size=24 is the form") from why
+        if not pool.base.prefixlen <= pool.size <= pool.base.max_prefixlen - 2:
+            raise Invalid(f"invalid default address pool {one!r}: size {pool.size} does not fit {pool.base}")
+        pools.append(pool)
+    return tuple(pools) or DEFAULT_POOLS
+
+
+def _options(told: Any) -> dict[str, dict[str, str]]:
+    if isinstance(told, dict):
+        return {str(driver): {str(k): str(v) for k, v in options.items()} for driver, options in told.items()}
+    found: dict[str, dict[str, str]] = {}
+    for one in told:
+        parts = str(one).split("=", 2)
+        if len(parts) != 3:
+            raise Invalid(f"invalid default network option {one!r}: driver=key=value is the form")
+        found.setdefault(parts[0], {})[parts[1]] = parts[2]
+    return found

@@ -1,0 +1,158 @@
+"""The daemon: the root where real parts are put together and served.
+
+It goes when asked (SIGTERM, SIGINT) and leaves networks and containers as they are: the kernel forwards, conmon
+watches, the resolver answers, and the next daemon finds them again.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+from bascule.api.server import Server
+from bascule.configuration import Configuration, load, parser
+from bascule.containers.containers import Containers
+from bascule.dns.client import ResolverClient
+from bascule.dns.upstream import host_servers
+from bascule.engine.engine import Engine
+from bascule.kernel.linux import LinuxKernel
+from bascule.log import configure, logger, tell
+from bascule.model.errors import BasculeError, Failed
+from bascule.model.settings import Settings
+from bascule.store.sqlite import SqliteStore
+
+# Groups of our links: the upper half is the engine's own, so that several engines on a host tell theirs apart.
+GROUP_BASE = 0x0BA50000
+
+
+def link_group(settings: Settings) -> int:
+    """The kernel's link group by which this engine knows its links; even, the odd one above is for the trash."""
+    return GROUP_BASE | (crc32(settings.data_root.encode()) & 0xFFFE)
+
+
+def build_engine(settings: Settings) -> Engine:
+    """An engine on this host's kernel, its store on disk, its resolver a process of its own."""
+    for path in (settings.data_root, settings.exec_root, f"{settings.exec_root}/netns"):
+        Path(path).mkdir(mode=0o711, parents=True, exist_ok=True)
+    store = SqliteStore(f"{settings.data_root}/bascule.db")
+    kernel = LinuxKernel(table=settings.table, group=link_group(settings), namespaces=f"{settings.exec_root}/netns")
+    names = ResolverClient(settings.exec_root)
+    return Engine(kernel, store, settings, names=names, upstream=lambda: settings.nameservers or host_servers())
+
+
+class Daemon:
+    """One engine behind its sockets."""
+
+    def __init__(self, told: Configuration, arguments: argparse.Namespace) -> None:
+        self.told = told
+        self._arguments = arguments
+        self.engine = build_engine(told.settings)
+        self.containers = Containers(self.engine, told.settings, runtime=told.runtime, conmon=told.conmon)
+        self.server = Server(self.engine, self.containers, told)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until asked to stop."""
+        began = time.monotonic()
+        self.engine.events.subscribe(tell)
+        self.engine.kernel.on_repair(lambda text: logger.warning("%s", text))
+        self.engine.start()
+        self.containers.start_up()
+        await self.server.listen(self.told.hosts, group=self.told.group, tls=self.told.tls)
+        self._answer_signals()
+        _notify("READY=1")
+        logger.info(
+            "listening",
+            extra={"fields": {"path": ",".join(self.told.hosts), "took": f"{time.monotonic() - began:.3f}s"}},
+        )
+        await self._stop.wait()
+        _notify("STOPPING=1")
+        await self.server.drain()
+        self.containers.close()
+        self.engine.close()
+        logger.info("stopped; networks and containers stay")
+
+    def _answer_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        """What may change while running: log level and format, pools, default options, nameservers."""
+        _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            fresh = load(self._arguments)
+        except BasculeError as refusal:
+            logger.error("reload refused, nothing changed", extra={"fields": {"error": str(refusal)}})
+        else:
+            configure(fresh.log_level, fresh.log_format)
+            self.engine.reload(
+                replace(
+                    self.engine.settings,
+                    pools=fresh.settings.pools,
+                    default_options=fresh.settings.default_options,
+                    nameservers=fresh.settings.nameservers,
+                )
+            )
+            logger.info("configuration reloaded")
+        _notify("READY=1")
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing happens without it."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        # Whoever asked for notice may have gone; the daemon goes on.
+        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
+@contextlib.contextmanager
+def pidfile(path: str) -> Iterator[None]:
+    """*path* holds our process id meanwhile.  Raises Failed when a living daemon's is in it."""
+    file = Path(path)
+    if file.exists():
+        text = file.read_text().strip()
+        if text.isdigit() and int(text) != os.getpid() and Path(f"/proc/{text}/comm").exists():
+            command = Path(f"/proc/{text}/cmdline").read_bytes()
+            if b"bascule" in command:
+                raise Failed(f"{path}: a daemon runs already (pid {text})")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`bascule daemon`: 0 when asked to stop, 1 with one line on standard error when it could not start."""
+    arguments = parser().parse_args(list(argv))
+    try:
+        told = load(arguments)
+        if arguments.validate:
+            print("configuration OK")
+            return 0
+        if os.geteuid() != 0:
+            raise Failed("the daemon makes namespaces and links: it must run as root")
+        configure(told.log_level, told.log_format)
+        with pidfile(told.pidfile):
+            asyncio.run(_serve(told, arguments))
+    except BasculeError as refusal:
+        print(f"bascule daemon: {refusal}", file=sys.stderr)
+        return refusal.code
+    return 0
+
+
+async def _serve(told: Configuration, arguments: argparse.Namespace) -> None:
+    await Daemon(told, arguments).run()
