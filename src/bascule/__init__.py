@@ -62,8 +62,31 @@ _HOME = {
     "Settings": "model.settings",
 }
 
-__all__ = [  # noqa: PLE0604, RUF022 - the table above is the one list
-    *_HOME,
+__all__ = [
+    "AddressPool",
+    "BasculeError",
+    "Conflict",
+    "Endpoint",
+    "EndpointSpec",
+    "Engine",
+    "Failed",
+    "FakeKernel",
+    "Forbidden",
+    "Invalid",
+    "KernelError",
+    "LinuxKernel",
+    "MemoryStore",
+    "Network",
+    "NetworkSpec",
+    "NotFound",
+    "Pool",
+    "PoolSpec",
+    "PortSpec",
+    "PublishedPort",
+    "Sandbox",
+    "SandboxSpec",
+    "Settings",
+    "SqliteStore",
     "__version__",
 ]
 

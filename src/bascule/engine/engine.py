@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bascule.drivers import find
 from bascule.engine.change import Change, Changes
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.events import Events

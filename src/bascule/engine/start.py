@@ -7,7 +7,7 @@ from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import ip_interface, ip_network
 from bascule.model.endpoint import Endpoint
-from bascule.model.network import Network, NetworkSpec, PoolSpec
+from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Rule, Sysctl, Thing
