@@ -39,6 +39,11 @@ class Resources:
     shm_size: int = 64 << 20
     ulimits: tuple[tuple[str, int, int], ...] = ()
     """name, soft, hard."""
+    memory_swap: int = 0
+    """Bytes of memory and swap together; -1: as much swap as there is."""
+    memory_reservation: int = 0
+    cpu_shares: int = 0
+    cpuset_cpus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class ContainerSpec:
     resources: Resources = field(default_factory=Resources)
     mac: str = ""
     """The deprecated container-wide MAC: of the first network."""
+    groups: tuple[str, ...] = ()
+    """--group-add: names or numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,36 @@ class Container:
     networks: Mapping[str, EndpointSpec] = field(default_factory=dict)
     sandbox: str = ""
     state: State = field(default_factory=State)
+    mounts: tuple[Mount, ...] = ()
+    """As decided: with the image's volumes, --volumes-from, and a name for every anonymous volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecSpec:
+    """A further process in a running container, as it is asked for."""
+
+    command: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = ""
+    tty: bool = False
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """A further process as it is.  Kept in memory only: it is forgotten with the daemon.  *exit_code* is None
+    until it has ended (or could not be started)."""
+
+    id: str
+    container: str
+    spec: ExecSpec
+    running: bool = False
+    exit_code: int | None = None
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +179,17 @@ class ImageConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One line of an image's history.  *empty*: it made no layer."""
+
+    created: int = 0
+    created_by: str = ""
+    comment: str = ""
+    empty: bool = False
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """*layers* are diff ids, lowest first; () for the built-in image of the host's own root."""
 
@@ -155,6 +203,10 @@ class Image:
     """Bytes."""
     architecture: str = "amd64"
     host_root: bool = False
+    history: tuple[Step, ...] = ()
+    """Oldest first."""
+    author: str = ""
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

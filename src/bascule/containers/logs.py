@@ -1,0 +1,134 @@
+"""Logs: what conmon wrote of a container's output, in the format of Kubernetes' container runtimes.
+
+A line of the file is `2026-01-02T03:04:05.123456789+00:00 stdout F text`, with P in place of F where the text did
+not end in a newline (a long line, or a flush in the middle of one).
+"""
+
+import os
+import select
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bascule.containers import inotify
+
+BLOCK = 64 * 1024
+_STREAMS = {b"stdout": 1, b"stderr": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """*data* ends in a newline unless the process has not written one (yet).  *stream* is 1 for stdout, 2 for
+    stderr."""
+
+    time: int
+    """Nanoseconds since the epoch."""
+    stream: int
+    data: bytes
+
+
+def parse(line: bytes) -> LogLine | None:
+    """One line of the file without its newline; None for what conmon did not write."""
+    stamp, _, rest = line.partition(b" ")
+    stream, _, rest = rest.partition(b" ")
+    flag, _, text = rest.partition(b" ")
+    when = nanoseconds(stamp.decode("ascii", "replace"))
+    if when is None or stream not in _STREAMS or flag not in (b"F", b"P"):
+        return None
+    return LogLine(when, _STREAMS[stream], text + b"\n" if flag == b"F" else text)
+
+
+def nanoseconds(stamp: str) -> int | None:
+    """An RFC 3339 time with up to nine digits of fraction, as nanoseconds since the epoch; None if it is none."""
+    whole, dot, rest = stamp.partition(".")
+    digits = len(rest) - len(rest.lstrip("0123456789"))
+    zone = rest[digits:] if dot else ""
+    try:
+        seconds = int(datetime.fromisoformat(whole + zone).timestamp())
+        return seconds * 1_000_000_000 + int((rest[:digits] or "0").ljust(9, "0")[:9])
+    except ValueError:
+        return None
+
+
+def tail_offset(fd: int, lines: int) -> int:
+    """Where the last *lines* lines of the file begin, read from its end."""
+    end = position = os.fstat(fd).st_size
+    if lines <= 0:
+        return end
+    seen = 0
+    while position > 0:
+        size = min(BLOCK, position)
+        position -= size
+        block = os.pread(fd, size, position)
+        at = len(block)
+        while (at := block.rfind(b"\n", 0, at)) >= 0:
+            # The newline that ends the file begins no line.
+            if position + at + 1 == end:
+                continue
+            seen += 1
+            if seen == lines:
+                return position + at + 1
+    return 0
+
+
+class LogStream(Iterator[LogLine]):
+    """The lines of a container's log.  With *follow* it waits for more until `stop` is called, and then still
+    gives what was written before; `close` ends it at once, from any thread."""
+
+    def __init__(
+        self, path: str, *, follow: bool = False, tail: int | None = None, since: int = 0, until: int = 0
+    ) -> None:
+        self._since, self._until = since, until
+        self._closed = False
+        # O_CREAT: a container that has not run yet has no log, and may still be followed.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._changes = inotify.watch(path, inotify.IN_MODIFY) if follow else -1
+        os.lseek(self._fd, 0 if tail is None else tail_offset(self._fd, tail), os.SEEK_SET)
+        self._lines = self._read()
+
+    def __next__(self) -> LogLine:
+        return next(self._lines)
+
+    def stop(self) -> None:
+        """Nothing more will be written: end when everything has been read."""
+        if not self._closed:
+            os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """End now; a reader waiting in another thread is woken."""
+        self._closed = True
+        os.eventfd_write(self._wake, 1)
+
+    def __del__(self) -> None:
+        for fd in (self._fd, self._wake, self._changes):
+            if fd >= 0:
+                os.close(fd)
+
+    def _read(self) -> Iterator[LogLine]:
+        held = b""
+        ending = self._changes < 0
+        while not self._closed:
+            block = os.read(self._fd, BLOCK)
+            if not block:
+                if ending:
+                    return
+                ending = self._wait()
+                continue
+            *lines, held = (held + block).split(b"\n")
+            for line in lines:
+                found = parse(line)
+                if found is None or found.time < self._since:
+                    continue
+                if self._until and found.time > self._until:
+                    return
+                yield found
+
+    def _wait(self) -> bool:
+        """Wait for a change; True when told to stop."""
+        poll = select.poll()
+        poll.register(self._changes, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll()}
+        inotify.drain(self._changes)
+        return self._wake in ready
