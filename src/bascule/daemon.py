@@ -27,6 +27,7 @@ from bascule.kernel.linux import LinuxKernel
 from bascule.log import configure, logger, tell
 from bascule.model.errors import BasculeError, Failed
 from bascule.model.settings import Settings
+from bascule.proxy.client import ProxyClient
 from bascule.store.sqlite import SqliteStore
 
 # Groups of our links: the upper half is the engine's own, so that several engines on a host tell theirs apart.

@@ -14,6 +14,7 @@ MAY: dict[str, set[str]] = {
     "kernel": {"model", "wire"},
     "store": {"model"},
     "dns": {"model", "wire", "kernel", "engine.names"},
+    "proxy": {"model", "engine.proxy"},
     "engine": {"model", "drivers", "ipam", "store", "kernel"},
     "containers": {"model", "engine", "kernel", "store"},
     "api": {"model", "engine", "containers"},

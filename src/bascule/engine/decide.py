@@ -134,8 +134,8 @@ class Decisions:
         route = overlapping(subnet, routes) if subnet else None
         if route:
             raise Forbidden(
-                f"invalid pool request: {subnet} overlaps with {route}, which this host has an address in or a route"
-                f" to (--opt {ALLOW_OVERLAP}=true to use it all the same)"
+                f"invalid pool request: {subnet} overlaps with {route}, which this host has an address in or a"
+                f" route to (--opt {ALLOW_OVERLAP}=true to use it all the same)"
             )
 
     def mac(self) -> str:

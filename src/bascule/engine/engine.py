@@ -18,6 +18,7 @@ from bascule.engine.events import Events
 from bascule.engine.intent import Intent, member
 from bascule.engine.names import Names, NoNames, Zone
 from bascule.engine.ports import Ports
+from bascule.engine.proxy import NoProxy, Proxy, carried
 from bascule.engine.refusals import check_endpoint, check_removable
 from bascule.engine.start import make_true
 from bascule.kernel.apply import bring_up, take_down
@@ -58,16 +59,19 @@ class Engine:
         settings: Settings | None = None,
         *,
         names: Names | None = None,
+        proxy: Proxy | None = None,
         upstream: Callable[[], Sequence[IPAddress]] | None = None,
         now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = lambda: secrets.token_hex(32),
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask."""
+        """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask,
+        *proxy* what the kernel cannot translate."""
         self.kernel = kernel
         self.store = store
         self.settings = settings or Settings()
         self.names: Names = names or NoNames()
+        self.proxy: Proxy = proxy or NoProxy()
         self.events = Events()
         self._now = now
         self._new_id = new_id
@@ -92,6 +96,9 @@ class Engine:
                 self.names.publish(self._intent.zone(net))
             for sandbox in self.store.all(Sandbox):
                 self._serve(sandbox)
+                self._carry(sandbox)
+            for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
+                self.proxy.carry(key, ())
 
     def reload(self, settings: Settings) -> None:
         """New networks follow *settings* from now on; those that are there stay as they are."""
@@ -210,6 +217,7 @@ class Engine:
                 return
             ends = self.endpoints(sandbox=ident)
             self.names.leave(ident)
+            self.proxy.carry(ident, ())
             self.store.commit(delete=[*ends, sandbox])
             things = [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
             _take_down(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
@@ -245,6 +253,7 @@ class Engine:
             change, ep, box = self._joining(ref, sandbox, spec or EndpointSpec())
             self._changes.make(change)
             try:
+                self._carry(box)
                 self._publish(ep)
                 self._serve(box)
             except BasculeError:
@@ -276,6 +285,7 @@ class Engine:
             self._changes.make(change)
             self.kernel.forget_flows([a.ip for a in ep.addresses])
             self._left(ep, box)
+            self._carry(box)
             self._serve(box)
             return ep
 
@@ -308,6 +318,12 @@ class Engine:
             self.names.leave(sandbox.id)
         else:
             self.names.serve(sandbox, view)
+
+    def _carry(self, sandbox: Sandbox) -> None:
+        ends = self.endpoints(sandbox=sandbox.id)
+        self.proxy.carry(
+            sandbox.id, [port for ep in ends if ep.ports for port in carried(ep, self._intent.endpoint_things(ep))]
+        )
 
     def _left(self, ep: Endpoint, sandbox: Sandbox) -> None:
         if ep.dns_names:

@@ -1,0 +1,176 @@
+"""The daemon's side of the carrying process: it starts it, finds it again, and hands it listening sockets."""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from bascule.engine.proxy import Carried
+from bascule.model.errors import Failed, Unavailable
+from bascule.proxy.process import VERSION
+
+# SCM_MAX_FD is 253 (include/net/scm.h).
+SOCKETS_A_MESSAGE = 250
+BACKLOG = 1024
+ANSWER_TIMEOUT = 5.0
+
+Port = tuple[str, str, int]
+Target = tuple[str, int]
+
+
+class ProxyClient:
+    """Keeps engine.proxy.Proxy's promises.  The process is started when something is first carried, as *command*,
+    and watched: if it dies it is started again and given everything anew."""
+
+    def __init__(self, exec_root: str, command: Sequence[str] = ()) -> None:
+        self._path = Path(exec_root) / "proxy.sock"
+        self._command = list(command) or [sys.executable, "-m", "bascule.proxy.process"]
+        self._lock = threading.RLock()
+        self._conn: socket.socket | None = None
+        self._carried: dict[str, dict[Port, Target]] = {}
+        self._closed = False
+        if self._path.exists():
+            self._find()
+
+    def keys(self) -> Iterable[str]:
+        with self._lock:
+            return list(self._carried)
+
+    def carry(self, key: str, ports: Sequence[Carried]) -> None:
+        wanted: dict[Port, Target] = {(p.proto, str(p.host), p.host_port): (str(p.to), p.port) for p in ports}
+        with self._lock:
+            have = self._carried.get(key, {})
+            if wanted == have:
+                return
+            fresh = {port: target for port, target in wanted.items() if port not in have}
+            with contextlib.ExitStack() as open_here:
+                socks = [open_here.enter_context(_listening(port)) for port in fresh]
+                self._push(key, wanted, fresh, socks)
+            if wanted:
+                self._carried[key] = wanted
+            else:
+                self._carried.pop(key, None)
+
+    def close(self) -> None:
+        """Let go of the process; it goes on carrying."""
+        with self._lock:
+            self._closed = True
+            if self._conn:
+                # The watcher wakes at once, and sees that this was wanted.
+                self._conn.shutdown(socket.SHUT_RDWR)
+                self._conn.close()
+                self._conn = None
+
+    def _push(
+        self, key: str, wanted: dict[Port, Target], fresh: dict[Port, Target], socks: list[socket.socket]
+    ) -> None:
+        have = self._carried.get(key, {})
+        drop = [list(port) for port in have if port not in wanted]
+        turn = [[*port, *wanted[port]] for port in have if port in wanted and wanted[port] != have[port]]
+        add = [[*port, *target] for port, target in fresh.items()]
+        first = add[:SOCKETS_A_MESSAGE]
+        self._ask({"op": "carry", "key": key, "drop": drop, "turn": turn, "add": first}, socks[: len(first)])
+        for at in range(SOCKETS_A_MESSAGE, len(add), SOCKETS_A_MESSAGE):
+            part = add[at : at + SOCKETS_A_MESSAGE]
+            self._ask({"op": "carry", "key": key, "drop": [], "turn": [], "add": part}, socks[at : at + len(part)])
+
+    def _ask(self, message: dict[str, Any], socks: Sequence[socket.socket] = ()) -> dict[str, Any]:
+        conn = self._conn or self._start()
+        try:
+            socket.send_fds(conn, [json.dumps(message).encode()], [s.fileno() for s in socks])
+            answer: dict[str, Any] = json.loads(conn.recv(4 << 20) or b"null") or {"gone": True}
+        except OSError as why:
+            raise Unavailable(f"the proxy process does not answer: {why}") from why
+        if answer.get("gone"):
+            raise Unavailable("the proxy process went away")
+        return answer
+
+    def _start(self) -> socket.socket:
+        self._path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as control:
+            control.bind(str(self._path))
+            self._path.chmod(0o600)
+            control.listen(8)
+            # A session of its own: it stays when the daemon's terminal or service goes.
+            subprocess.Popen(
+                [*self._command, str(control.fileno())],
+                pass_fds=[control.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+        return self._connect()
+
+    def _connect(self) -> socket.socket:
+        conn = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        conn.settimeout(ANSWER_TIMEOUT)
+        conn.connect(str(self._path))
+        self._conn = conn
+        threading.Thread(target=self._watch, args=(conn,), name="proxy-watch", daemon=True).start()
+        return conn
+
+    def _find(self) -> None:
+        """Take over a process an earlier daemon left; one of another version is ended, and begun anew."""
+        try:
+            self._connect()
+            hello = self._ask({"op": "hello"})
+        except (OSError, Unavailable):
+            self._conn = None
+            return
+        if hello["version"] != VERSION:
+            self._ask({"op": "end"})
+            self._conn = None
+            return
+        self._carried = {
+            key: {(proto, host, number): (to, port) for proto, host, number, to, port in ports}
+            for key, ports in hello["carried"].items()
+        }
+
+    def _watch(self, conn: socket.socket) -> None:
+        poll = select.poll()
+        # Only the hang-up: answers are read by whoever asked.
+        poll.register(conn, select.POLLRDHUP)
+        poll.poll()
+        with self._lock:
+            if self._closed or self._conn is not conn:
+                return
+            self._conn = None
+            lost, self._carried = self._carried, {}
+            for key, ports in lost.items():
+                with contextlib.suppress(Failed, Unavailable):
+                    # A port somebody took meanwhile is theirs; the rest is carried again.
+                    self.carry(key, [_carried(port, target) for port, target in ports.items()])
+
+
+def _carried(port: Port, target: Target) -> Carried:
+    proto, host, number = port
+    return Carried("tcp" if proto == "tcp" else "udp", ip_address(host), number, ip_address(target[0]), target[1])
+
+
+def _listening(port: Port) -> socket.socket:
+    proto, host, number = port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if proto == "tcp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, number))
+        if proto == "tcp":
+            sock.listen(BACKLOG)
+    except OSError as why:
+        sock.close()
+        raise Failed(
+            f"failed to bind host port {host}:{number}/{proto}: {os.strerror(why.errno or 0).lower()}"
+        ) from why
+    return sock
