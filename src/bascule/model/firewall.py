@@ -224,6 +224,11 @@ def elements(rule: Rule) -> tuple[Element, ...]:
                     )
                     for a in addresses
                 ),
+                *(
+                    Element("bridge", "lawful_target", (_quoted(port), hex(int(a))))
+                    for a in addresses
+                    if a.version == 6
+                ),
                 Element("bridge", "lawful_mac", (_quoted(port), mac)),
                 Element("bridge", "guarded", (_quoted(port),)),
             )
