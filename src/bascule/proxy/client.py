@@ -4,8 +4,8 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -36,6 +36,7 @@ class ProxyClient:
         self._lock = threading.RLock()
         self._conn: socket.socket | None = None
         self._carried: dict[str, dict[Port, Target]] = {}
+        self._child = 0
         self._closed = False
         if self._path.exists():
             self._find()
@@ -58,6 +59,11 @@ class ProxyClient:
                 self._carried[key] = wanted
             else:
                 self._carried.pop(key, None)
+
+    def pid(self) -> int:
+        """The process's id; it is started if it was not."""
+        with self._lock:
+            return int(self._ask({"op": "hello"})["pid"])
 
     def close(self) -> None:
         """Let go of the process; it goes on carrying."""
@@ -85,13 +91,14 @@ class ProxyClient:
     def _ask(self, message: dict[str, Any], socks: Sequence[socket.socket] = ()) -> dict[str, Any]:
         conn = self._conn or self._start()
         try:
-            socket.send_fds(conn, [json.dumps(message).encode()], [s.fileno() for s in socks])
-            answer: dict[str, Any] = json.loads(conn.recv(4 << 20) or b"null") or {"gone": True}
+            return _exchange(conn, message, socks)
+        except OSError:
+            # It died since we last spoke, and its watcher waits for this lock: begin it anew, and ask once more.
+            self._begin_anew(conn)
+        try:
+            return _exchange(self._conn or self._start(), message, socks)
         except OSError as why:
             raise Unavailable(f"the proxy process does not answer: {why}") from why
-        if answer.get("gone"):
-            raise Unavailable("the proxy process went away")
-        return answer
 
     def _start(self) -> socket.socket:
         self._path.unlink(missing_ok=True)
@@ -100,13 +107,16 @@ class ProxyClient:
             self._path.chmod(0o600)
             control.listen(8)
             # A session of its own: it stays when the daemon's terminal or service goes.
-            subprocess.Popen(
-                [*self._command, str(control.fileno())],
-                pass_fds=[control.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
+            self._child = os.posix_spawn(
+                self._command[0],
+                [*self._command, "3"],
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, control.fileno(), 3),
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+                ],
+                setsid=True,
             )
         return self._connect()
 
@@ -143,12 +153,31 @@ class ProxyClient:
         with self._lock:
             if self._closed or self._conn is not conn:
                 return
-            self._conn = None
-            lost, self._carried = self._carried, {}
-            for key, ports in lost.items():
-                with contextlib.suppress(Failed, Unavailable):
-                    # A port somebody took meanwhile is theirs; the rest is carried again.
-                    self.carry(key, [_carried(port, target) for port, target in ports.items()])
+            self._begin_anew(conn)
+
+    def _begin_anew(self, conn: socket.socket) -> None:
+        conn.close()
+        self._conn = None
+        if self._child:
+            os.kill(
+                self._child, signal.SIGKILL
+            )  # It may hang rather than be dead; unreaped, its id is still its own.
+            os.waitpid(self._child, 0)
+            self._child = 0
+        lost, self._carried = self._carried, {}
+        for key, ports in lost.items():
+            with contextlib.suppress(Failed, Unavailable):
+                # A port somebody took meanwhile is theirs; the rest is carried again.
+                self.carry(key, [_carried(port, target) for port, target in ports.items()])
+
+
+def _exchange(conn: socket.socket, message: dict[str, Any], socks: Sequence[socket.socket]) -> dict[str, Any]:
+    socket.send_fds(conn, [json.dumps(message).encode()], [s.fileno() for s in socks])
+    answer = conn.recv(4 << 20)
+    if not answer:
+        raise ConnectionResetError("the process went away")
+    told: dict[str, Any] = json.loads(answer)
+    return told
 
 
 def _carried(port: Port, target: Target) -> Carried:
