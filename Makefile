@@ -11,14 +11,14 @@ $(VENV)/.done: pyproject.toml packaging/setup
 	packaging/setup $(VENV)
 
 check: $(VENV)/.done                ## format, lint, types, docs and room tests
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench demo
+	$(BIN)/ruff check src tests bench demo
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit/test_rooms.py tests/unit/test_docs.py
 
 format: $(VENV)/.done
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench demo
+	$(BIN)/ruff check --fix src tests bench demo
 
 test: $(VENV)/.done                 ## everything this machine can run
 	packaging/test $(BIN)
@@ -36,6 +36,7 @@ demo: $(VENV)/.done                 ## the main job, shown and checked
 	$(BIN)/python -m demo
 
 bench: $(VENV)/.done                ## against Debian's dockerd, in one run
+	packaging/bench-setup
 	$(BIN)/python -m bench
 
 docs: $(VENV)/.done                 ## regenerate what docs quote from golden files

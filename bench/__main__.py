@@ -132,7 +132,7 @@ def run(asked: argparse.Namespace) -> tuple[Outcome, dict[str, object]]:
             try:
                 measure(asked, stage, outcome)
             finally:
-                marks += [ident for side in stage.sides for ident in side.containers]
+                marks += [ident for side in stage.sides for ident in side.known_containers()]
     finally:
         found.take_cgroups(marks)
         clear(place)

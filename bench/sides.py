@@ -5,13 +5,14 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bench.client import Api, wait_until_answers
+from bench.client import Api, Refused, wait_until_answers
 from bench.ground import Ground
 
 IMAGE = "bench"
@@ -80,6 +81,13 @@ class Side:
     def close(self) -> None:
         self.api.close()
         self.ground.close()
+
+    def known_containers(self) -> list[str]:
+        """The ids of every container made here, by us or by others."""
+        with suppress(OSError, Refused, HTTPException):
+            # A daemon that is gone can't tell; ours are known all the same.
+            self.containers |= {found["Id"] for found in self.api.ask("GET", "/containers/json?all=1")}
+        return sorted(self.containers)
 
     def load_image(self) -> None:
         self.api.ask("POST", f"/images/create?fromSrc=-&repo={IMAGE}&tag=latest", rootfs())
@@ -157,12 +165,12 @@ def docker(place: Path, mark: str) -> Side:
     return Side("docker", place, argv, DOCKER_MASKS, ("docker",), mark)
 
 
-def bascule(place: Path, mark: str) -> Side:
+def bascule(place: Path, mark: str, bridge: str = "bascule0") -> Side:
     """The daemon of this checkout, from the environment that runs us."""
     program = str(Path(sys.executable).with_name("bascule"))
 
     def argv(place: Path) -> list[str]:
         own = ("--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid")
-        return [program, "daemon", *own, "--host", f"unix://{place}/s", "--bridge", "bench0"]
+        return [program, "daemon", *own, "--host", f"unix://{place}/s", "--bridge", bridge]
 
     return Side("bascule", place, argv, (), (program,), mark)
