@@ -1,0 +1,93 @@
+"""A sandbox's sockets, opened inside its namespace by who may enter it, for the resolver who may not."""
+
+import ctypes
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from bascule.dns.forward import outgoing
+
+T = TypeVar("T")
+ADDRESS = ("127.0.0.11", 53)
+BACKLOG = 128
+# More than a burst of 250 queries: they wait here while another sandbox has its turn.
+RECEIVE_BUFFER = 1 << 20
+# A question finds an idle one, and with it a new random port, unless four others are under way.
+DATAGRAM_SOCKETS = 4
+STREAM_SOCKETS = 2
+# include/uapi/linux/sched.h
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def namespace_of(path: str) -> str:
+    """Which namespace *path* is, in a word that no other has as long as a socket of it is open."""
+    found = os.stat(path)
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def own_namespace() -> str:
+    """The calling thread's."""
+    return namespace_of("/proc/thread-self/ns/net")
+
+
+def open_sockets(path: str, *, listeners: bool, families: Sequence[int]) -> list[socket.socket]:
+    """The sockets that `serve` sends along (see `control`), opened in the namespace at *path*.  The caller owns
+    them.  Raises OSError; nothing is left open then."""
+
+    def opened() -> list[socket.socket]:
+        sockets: list[socket.socket] = []
+        try:
+            if listeners:
+                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                    sockets.append(socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK))
+                    _listen(sockets[-1])
+            for family in families:
+                sockets += outgoing(family, DATAGRAM_SOCKETS, STREAM_SOCKETS)
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            raise
+        return sockets
+
+    return _inside(path, opened)
+
+
+def _listen(sock: socket.socket) -> None:
+    # With route_localnet a packet for 127.0.0.11 could come in by a link; lo is the only one that may bring it.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+    if sock.type == socket.SOCK_STREAM:
+        # Connections of a resolver that was replaced may linger in TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(ADDRESS)
+        sock.listen(BACKLOG)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.bind(ADDRESS)
+
+
+def _inside(path: str, do: Callable[[], T]) -> T:
+    """*do* in a thread of its own that is in the namespace at *path* and ends there."""
+    done: list[T] = []
+    failed: list[OSError] = []
+
+    def enter() -> None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _libc.setns(fd, CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+            finally:
+                os.close(fd)
+            done.append(do())
+        except OSError as refusal:
+            failed.append(refusal)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
