@@ -1,0 +1,76 @@
+"""Networks: list, inspect, create, remove, prune, connect, disconnect."""
+
+from bascule.api.ask import Ask, Reply, empty, lines, reply
+from bascule.api.shapes import endpoint, filters, network, values
+from bascule.api.table import Route
+from bascule.model.endpoint import Endpoint
+from bascule.model.network import Network
+
+
+def _members(ask: Ask, net: Network) -> dict[str, Endpoint]:
+    owners = {box.id: box.container for box in ask.engine.sandboxes()}
+    return {owners.get(ep.sandbox) or f"ep-{ep.id}": ep for ep in ask.engine.endpoints(network=net.id)}
+
+
+def listing(ask: Ask) -> Reply:
+    asked = ask.filters(network.LIST)
+    used = {ep.network: ep for ep in ask.engine.endpoints()} if "dangling" in asked else {}
+    found = network.matching(ask.engine.networks(), asked, used)
+    if ask.version >= (1, 28):
+        return reply([network.show(net) for net in found])
+    return reply([network.show(net, _members(ask, net)) for net in found])
+
+
+def inspect(ask: Ask) -> Reply:
+    values.strict_truth("verbose", ask.text("verbose"))
+    net = ask.engine.network(ask.name)
+    return reply(network.show(net, _members(ask, net)))
+
+
+def create(ask: Ask) -> Reply:
+    spec = network.spec(ask.body(network.CreateBody))
+    if ask.flag("dryRun"):
+        return lines([str(thing) for thing in ask.engine.plan(spec)])
+    return reply({"Id": ask.engine.create(spec).id, "Warning": ""}, 201)
+
+
+def remove(ask: Ask) -> Reply:
+    if ask.flag("dryRun"):
+        return lines(ask.engine.plan_remove(ask.name))
+    ask.engine.remove(ask.name)
+    return empty()
+
+
+def prune(ask: Ask) -> Reply:
+    asked, now = ask.filters(filters.PRUNE), ask.house.now()
+    gone = ask.engine.prune(lambda net: filters.wanted(asked, net.labels, net.created, now))
+    return reply({"NetworksDeleted": [net.name for net in gone] or None})
+
+
+def connect(ask: Ask) -> Reply:
+    body = ask.body(endpoint.ConnectBody)
+    ref, spec = endpoint.container_ref(body), endpoint.spec(body.EndpointConfig)
+    if ask.flag("dryRun"):
+        return lines(ask.engine.plan_connect(ask.name, ask.containers.container(ref).sandbox, spec))
+    ask.containers.connect(ask.name, ref, spec)
+    return empty(200)
+
+
+def disconnect(ask: Ask) -> Reply:
+    body = ask.body(endpoint.ConnectBody)
+    ref = endpoint.container_ref(body)
+    if ask.flag("dryRun"):
+        return lines(ask.engine.plan_disconnect(ask.name, ask.containers.container(ref).sandbox))
+    ask.containers.disconnect(ask.name, ref, force=bool(body.Force))
+    return empty(200)
+
+
+ROUTES = (
+    Route("GET", "/networks", listing),
+    Route("POST", "/networks/create", create, "json"),
+    Route("POST", "/networks/prune", prune),
+    Route("GET", "/networks/{name}", inspect),
+    Route("DELETE", "/networks/{name}", remove),
+    Route("POST", "/networks/{name}/connect", connect, "json"),
+    Route("POST", "/networks/{name}/disconnect", disconnect, "json"),
+)
