@@ -74,6 +74,8 @@ class Endpoint:
     """What legacy links may reach where the network's containers are kept apart."""
     linked: tuple[IPAddress, ...] = ()
     """Addresses of the containers that this one links to (legacy links on the default bridge)."""
+    reaches: tuple[tuple[IPAddress, Proto, int], ...] = ()
+    """What this one may open on *linked* where the network's containers are kept apart: their exposed ports."""
     spec: EndpointSpec = field(default_factory=EndpointSpec)
 
     def address(self, version: Family) -> IPInterface | None:
