@@ -39,10 +39,8 @@ def link_group(settings: Settings) -> int:
     return GROUP_BASE | (crc32(settings.data_root.encode()) & 0xFFFE)
 
 
-def build_engine(settings: Settings) -> Engine:
-    """An engine on this host's kernel, its store on disk, its resolver a process of its own."""
-    for path in (settings.data_root, settings.exec_root, f"{settings.exec_root}/netns"):
-        Path(path).mkdir(mode=0o711, parents=True, exist_ok=True)
+def build_engine(settings: Settings, names: ResolverClient, proxy: ProxyClient) -> Engine:
+    """An engine on this host's kernel, its store on disk."""
     store = SqliteStore(f"{settings.data_root}/bascule.db")
     kernel = LinuxKernel(table=settings.table, group=link_group(settings), namespaces=f"{settings.exec_root}/netns")
     names = ResolverClient(settings.exec_root)
@@ -55,7 +53,11 @@ class Daemon:
     def __init__(self, told: Configuration, arguments: argparse.Namespace) -> None:
         self.told = told
         self._arguments = arguments
-        self.engine = build_engine(told.settings)
+        for path in (told.settings.data_root, f"{told.settings.exec_root}/netns"):
+            Path(path).mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._names = ResolverClient(told.settings.exec_root)
+        self._proxy = ProxyClient(told.settings.exec_root)
+        self.engine = build_engine(told.settings, self._names, self._proxy)
         self.containers = Containers(self.engine, told.settings, runtime=told.runtime, conmon=told.conmon)
         self.server = Server(self.engine, self.containers, told)
         self._stop = asyncio.Event()
@@ -78,6 +80,8 @@ class Daemon:
         _notify("STOPPING=1")
         await self.server.drain()
         self.containers.close()
+        self._names.close()
+        self._proxy.close()
         self.engine.close()
         logger.info("stopped; networks and containers stay")
 

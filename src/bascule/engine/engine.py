@@ -99,6 +99,7 @@ class Engine:
                 self._carry(sandbox)
             for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
                 self.proxy.carry(key, ())
+            self.names.settle()
 
     def reload(self, settings: Settings) -> None:
         """New networks follow *settings* from now on; those that are there stay as they are."""

@@ -61,6 +61,10 @@ class Names(Protocol):
         """Take one member out of a zone."""
         ...
 
+    def settle(self) -> None:
+        """All has been said: what an earlier engine served or published, and this one did not, goes."""
+        ...
+
 
 class NoNames:
     """Nobody answers."""
@@ -79,3 +83,6 @@ class NoNames:
 
     def part(self, network: str, endpoint: str) -> None:
         """Forgotten."""
+
+    def settle(self) -> None:
+        """There was none."""
