@@ -145,7 +145,10 @@ def outgoing(family: int, datagram: int, stream: int) -> list[socket.socket]:
 class Forwarder:
     """Asks servers on behalf of sandboxes.  *random_id* gives 16 bits that nobody can guess."""
 
-    def __init__(self, loop: Loop, clock: Callable[[], float], random_id: Callable[[], int]) -> None:
+    def __init__(
+        self, loop: Loop, clock: Callable[[], float], random_id: Callable[[], int], *, port: int = PORT
+    ) -> None:
+        self._port = port
         self._loop = loop
         self._clock = clock
         self._random_id = random_id
@@ -269,7 +272,7 @@ class Forwarder:
         # A first refusal may be an earlier packet's, which the socket kept for whoever comes next.
         for _ in range(2):
             try:
-                port.sock.sendto(packet, (ask.server, PORT))
+                port.sock.sendto(packet, (ask.server, self._port))
             except OSError:
                 continue
             ask.where = port
@@ -288,7 +291,7 @@ class Forwarder:
                 return
             ask = port.asks.get(int.from_bytes(data[:2])) if len(data) >= 12 else None
             # recvfrom leaves out the link of a link-local address.
-            if ask and sender[:2] == (ask.server.partition("%")[0], PORT) and ask.answered_by(data):
+            if ask and sender[:2] == (ask.server.partition("%")[0], self._port) and ask.answered_by(data):
                 self._weigh(ask, data)
 
     def _refused(self, port: Port) -> None:
@@ -315,7 +318,7 @@ class Forwarder:
         packet = ask.ident.to_bytes(2) + ask.data[2:]
         call = ask.where = Call(ask, pool, family, sock, len(packet).to_bytes(2) + packet)
         try:
-            sock.connect((ask.server, PORT))
+            sock.connect((ask.server, self._port))
         except BlockingIOError:
             pass
         except OSError:
