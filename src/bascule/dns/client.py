@@ -21,8 +21,9 @@ from pathlib import Path
 from bascule.dns import control
 from bascule.dns.control import Inbox, Message
 from bascule.dns.forward import SERVERS_MAX, family_of, is_the_hosts
-from bascule.dns.sockets import namespace_of, open_sockets, own_namespace
+from bascule.dns.sockets import namespace_of, open_sockets
 from bascule.engine.names import Member, View, Zone
+from bascule.kernel.namespaces import HERE
 from bascule.model.addresses import IPAddress
 from bascule.model.errors import Failed
 from bascule.model.sandbox import Sandbox
@@ -216,7 +217,7 @@ class ResolverClient:
 
     def _serve(self, line: _Line, key: str, view: View) -> None:
         netns = namespace_of(key)
-        if netns == own_namespace():
+        if netns == namespace_of(HERE):
             raise Failed(f"serving names in {key}: this is the host's own namespace")
         servers = [str(address) for address in view.upstream[:SERVERS_MAX]]
         families = {int(family_of(server)) for server in servers if not is_the_hosts(server)}
@@ -353,7 +354,7 @@ def _is(key: str, netns: str) -> bool:
     """Whether *key* is still that namespace."""
     try:
         return namespace_of(key) == netns
-    except OSError:
+    except Failed:
         return False
 
 

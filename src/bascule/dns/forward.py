@@ -181,6 +181,14 @@ class Forwarder:
         pool.idle.clear()
         pool.outstanding = 0
 
+    def close(self) -> None:
+        """Give back the sockets for the host's own servers."""
+        self.drop(self._host)
+
+    def asking(self) -> list[str]:
+        """The servers that are being asked or queued for, a mention for each question."""
+        return [ask.server for ask in self._waiting]
+
     def ask(
         self,
         home: Pool,

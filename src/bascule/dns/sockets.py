@@ -1,15 +1,12 @@
 """A sandbox's sockets, opened inside its namespace by who may enter it, for the resolver who may not."""
 
-import ctypes
-import os
 import socket
-import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from bascule.dns.forward import outgoing
+from bascule.kernel.namespaces import identity, in_namespace
+from bascule.model.errors import Failed
 
-T = TypeVar("T")
 ADDRESS = ("127.0.0.11", 53)
 BACKLOG = 128
 # More than a burst of 250 queries: they wait here while another sandbox has its turn.
@@ -17,25 +14,19 @@ RECEIVE_BUFFER = 1 << 20
 # A question finds an idle one, and with it a new random port, unless four others are under way.
 DATAGRAM_SOCKETS = 4
 STREAM_SOCKETS = 2
-# include/uapi/linux/sched.h
-CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def namespace_of(path: str) -> str:
-    """Which namespace *path* is, in a word that no other has as long as a socket of it is open."""
-    found = os.stat(path)
-    return f"{found.st_dev}:{found.st_ino}"
-
-
-def own_namespace() -> str:
-    """The calling thread's."""
-    return namespace_of("/proc/thread-self/ns/net")
+    """Which namespace *path* is, in a word that no other has as long as a socket of it is open.  Raises Failed."""
+    found = identity(path)
+    if found is None:
+        raise Failed(f"{path}: no such namespace")
+    return "{}:{}".format(*found)
 
 
 def open_sockets(path: str, *, listeners: bool, families: Sequence[int]) -> list[socket.socket]:
     """The sockets that `serve` sends along (see `control`), opened in the namespace at *path*.  The caller owns
-    them.  Raises OSError; nothing is left open then."""
+    them.  Raises OSError or KernelError; nothing is left open then."""
 
     def opened() -> list[socket.socket]:
         sockets: list[socket.socket] = []
@@ -52,7 +43,7 @@ def open_sockets(path: str, *, listeners: bool, families: Sequence[int]) -> list
             raise
         return sockets
 
-    return _inside(path, opened)
+    return in_namespace(path, opened)
 
 
 def _listen(sock: socket.socket) -> None:
@@ -66,28 +57,3 @@ def _listen(sock: socket.socket) -> None:
     else:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.bind(ADDRESS)
-
-
-def _inside(path: str, do: Callable[[], T]) -> T:
-    """*do* in a thread of its own that is in the namespace at *path* and ends there."""
-    done: list[T] = []
-    failed: list[OSError] = []
-
-    def enter() -> None:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if _libc.setns(fd, CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
-            finally:
-                os.close(fd)
-            done.append(do())
-        except OSError as refusal:
-            failed.append(refusal)
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
