@@ -92,11 +92,18 @@ def start(client: Client, given: Given) -> int:
     if given.flag("attach") or given.flag("interactive"):
         return _start_attached(client, given)
 
+    started: list[str] = []
+
     def one(name: str) -> None:
         client.post(f"/containers/{quote(name)}/start")
         print(name)
+        started.append(name)
 
-    return each(given.args, one)
+    code = each(given.args, one)
+    if code:
+        failed = [name for name in given.args if name not in started]
+        print(f"Error: failed to start containers: {', '.join(failed)}", file=sys.stderr)
+    return code
 
 
 def _start_attached(client: Client, given: Given) -> int:

@@ -61,7 +61,7 @@ def filters(wanted: list[str]) -> dict[str, str]:
     for text in wanted:
         key, _, value = text.partition("=")
         found.setdefault(key.strip().lower(), {})[value.strip()] = True
-    return {"filters": jsontext.dumps(found)} if found else {}
+    return {"filters": jsontext.dumps({key: found[key] for key in sorted(found)})} if found else {}
 
 
 class Answer:

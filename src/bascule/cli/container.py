@@ -1,5 +1,6 @@
 """What is done to containers that exist: stop, kill, pause, wait, remove, and the like."""
 
+import sys
 from typing import Any
 
 from bascule.cli import units
@@ -69,6 +70,8 @@ def rm(client: Client, given: Given) -> int:
         except Refusal as no:
             if not (given.flag("force") and no.status == 404):
                 raise
+            print(no, file=sys.stderr)
+            return
         print(name)
 
     return each(given.args, one)
@@ -100,7 +103,7 @@ def prune(client: Client, given: Given) -> int:
     if not given.flag("force") and not sure(
         "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?"
     ):
-        return 1
+        return 0
     found = client.post("/containers/prune", filters(given.list("filter")))
     gone = found.get("ContainersDeleted") or []
     if gone:

@@ -24,6 +24,7 @@ def execute(client: Client, given: Given) -> int:
         "AttachStdin": stdin,
         "AttachStdout": not detach,
         "AttachStderr": not detach,
+        "Detach": detach,
         "DetachKeys": given.text("detach-keys"),
         "Env": environment(given) or None,
         "WorkingDir": given.text("workdir"),

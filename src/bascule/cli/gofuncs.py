@@ -12,6 +12,9 @@ from bascule.cli import jsontext
 class TemplateError(Exception):
     """The template cannot be read, or asks something of a value that it has not."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(f"template parsing error: template: :1: {why}")
+
 
 class Row:
     """A line of a listing: *fields* maps a placeholder's name to (column's header, function of the object).
@@ -25,7 +28,7 @@ class Row:
 
     def get(self, name: str) -> Any:
         if name not in self.fields:
-            raise TemplateError(f'template: :1: executing "" at <.{name}>: there is no field {name}')
+            raise TemplateError(f'executing "" at <.{name}>: there is no field {name}')
         return self.fields[name][1](self.item)
 
     def all(self) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def walk(value: Any, path: list[str], args: list[Any]) -> Any:
             value = value(*(args if at == len(path) - 1 else []))
             args = []
     if args:
-        raise TemplateError(f'template: :1: executing "" at <.{".".join(path)}>: it has arguments but is no method')
+        raise TemplateError(f'executing "" at <.{".".join(path)}>: it has arguments but is no method')
     return value
 
 
@@ -61,12 +64,12 @@ def _field(value: Any, name: str) -> Any:
     if isinstance(value, Row):
         return value.get(name)
     if isinstance(value, Strict) and name not in value:
-        raise TemplateError(f'template: :1: executing "" at <.{name}>: map has no entry for key "{name}"')
+        raise TemplateError(f'executing "" at <.{name}>: map has no entry for key "{name}"')
     if isinstance(value, dict):
         return value.get(name)
     if value is None:
-        raise TemplateError(f'template: :1: executing "" at <.{name}>: nil data; no entry for key "{name}"')
-    raise TemplateError(f'template: :1: executing "" at <.{name}>: {shown(value)} has no field {name}')
+        raise TemplateError(f'executing "" at <.{name}>: nil data; no entry for key "{name}"')
+    raise TemplateError(f'executing "" at <.{name}>: {shown(value)} has no field {name}')
 
 
 def true(value: Any) -> bool:
@@ -102,7 +105,7 @@ def items(value: Any) -> list[tuple[Any, Any]]:
             return sorted(value.items())
         case int():
             return [(n, n) for n in range(value)]
-    raise TemplateError(f"template: :1: range can't iterate over {shown(value)}")
+    raise TemplateError(f"range can't iterate over {shown(value)}")
 
 
 def unquote(token: str) -> str:
@@ -217,6 +220,12 @@ def _or(*values: Any) -> Any:
     return next((v for v in values if true(v)), values[-1])
 
 
+def json_row(row: Row) -> str:
+    """A listing's line as JSON.  Go escapes what HTML could take for its own there, and not for {{json .}}."""
+    text = jsontext.dumps(row.all())
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
 def _html(value: Any) -> str:
     text = shown(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace('"', "&#34;").replace("'", "&#39;")
@@ -255,4 +264,4 @@ def call(name: str, function: Callable[..., Any], args: list[Any]) -> Any:
     try:
         return function(*args)
     except (TypeError, AttributeError, IndexError) as why:
-        raise TemplateError(f"template: :1: error calling {name}: {why}") from None
+        raise TemplateError(f"error calling {name}: {why}") from None

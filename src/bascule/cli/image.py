@@ -60,7 +60,7 @@ def fields(*, full: bool) -> Fields:
             "UNIQUE SIZE",
             lambda i: "N/A" if i.get("SharedSize", -1) < 0 else units.size(i["Size"] - i["SharedSize"], 3),
         ),
-        "VirtualSize": ("SIZE", lambda i: units.size(i["Size"], 3)),
+        "VirtualSize": ("SIZE", lambda i: units.size(i["Size"])),
     }
 
 
@@ -72,7 +72,6 @@ def ls(client: Client, given: Given) -> int:
     lines = rows(found, digests=given.flag("digests"))
     if given.flag("quiet") and form in ("", "table"):
         form = "{{.ID}}"
-        lines = [{**i, "Repository": "", "Tag": "", "Digest": ""} for i in found]
     digest = "Digest " if given.flag("digests") else ""
     print(
         listing(form, fields(full=given.flag("no-trunc")), f"Repository Tag {digest}ID CreatedSince Size", lines),
@@ -110,7 +109,7 @@ def prune(client: Client, given: Given) -> int:
     if not given.flag("force") and not sure(
         f"WARNING! This will remove all {what}.\nAre you sure you want to continue?"
     ):
-        return 1
+        return 0
     wanted = [*given.list("filter"), f"dangling={'false' if every else 'true'}"]
     found = client.post("/images/prune", filters(wanted))
     gone = found.get("ImagesDeleted") or []

@@ -63,8 +63,7 @@ def import_(client: Client, given: Given) -> int:
     source, *name = given.args
     pairs: list[tuple[str, str]] = [("fromSrc", "-"), ("message", given.text("message"))]
     if name:
-        repository, tag = split_name(name[0])
-        pairs += [("repo", repository), ("tag", tag)]
+        pairs.append(("repo", name[0]))
     if source.startswith(("http://", "https://")):
         pairs[0] = ("fromSrc", source)
     query = {k: v for k, v in pairs if v}

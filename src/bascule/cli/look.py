@@ -39,7 +39,7 @@ def inspect_each(given: Given, find: Callable[[str], Any]) -> int:
 class _Nowhere(Refusal):
     def __init__(self, what: str, name: str) -> None:
         super().__init__(404, "")
-        self.args = (f"error: no such {what}: {name}",)
+        self.args = (f"Error: No such {what}: {name}",)
 
 
 def inspect(client: Client, given: Given) -> int:
@@ -80,7 +80,7 @@ def logs(client: Client, given: Given) -> int:
             try:
                 pairs[name] = units.moment(given.text(name), time.time())
             except ValueError as why:
-                raise UsageError(str(why).replace("time:", f'"{name}":', 1)) from None
+                raise UsageError(f'invalid value for "{name}": {why}') from None
     out = terminal.writer(framed=not tty)
     for piece in client.ask("GET", f"{path}/logs", pairs).pieces():
         out(piece)
@@ -96,7 +96,7 @@ def port(client: Client, given: Given) -> int:
         key = f"{number}/{proto or 'tcp'}"
         lines = [_address(b) for b in published.get(key) or []]
         if not lines:
-            raise UsageError(f"Error: No public port '{key}' published for {name}")
+            raise UsageError(f"Error: No public port '{wanted[0]}' published for {name}")
     else:
         keys = sorted(published, key=lambda k: (int(k.partition("/")[0]), k))
         lines = [f"{key} -> {_address(b)}" for key in keys for b in published[key] or []]

@@ -83,10 +83,8 @@ def volumes(typed: list[str]) -> tuple[list[str], dict[str, Any]]:
     anonymous: dict[str, Any] = {}
     for text in typed:
         parts = text.split(":")
-        if len(parts) > 3 or not parts[0 if len(parts) == 1 else 1] or not parts[0]:
-            raise UsageError(
-                f"invalid spec: {text}: " + ("empty section between colons" if "" in parts else "too many colons")
-            )
+        if not all(parts[:2]):
+            raise UsageError(f"invalid spec: {text}: empty section between colons")
         if len(parts) == 1:
             anonymous[text] = {}
             continue

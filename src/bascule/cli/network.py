@@ -38,7 +38,7 @@ def _label(item: Any) -> Callable[[str], str]:
 def _created(item: Any) -> str:
     from bascule.cli import units
 
-    return units.local(units.parse_time(item["Created"]))
+    return units.exact(item["Created"])
 
 
 def _yes(key: str) -> Callable[[Any], str]:
@@ -87,7 +87,7 @@ def prune(client: Client, given: Given) -> int:
         "WARNING! This will remove all custom networks not used by at least one container.\n"
         "Are you sure you want to continue?"
     ):
-        return 1
+        return 0
     pairs = filters(given.list("filter"))
     if given.flag("dry-run"):
         return dry_run(client, "POST", "/networks/prune", pairs)

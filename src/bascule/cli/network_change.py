@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.cli.client import Client, Refusal, quote
 from bascule.cli.command import MANY, Command
 from bascule.cli.network import dry_run
-from bascule.cli.options import Given, UsageError
+from bascule.cli.options import Given, UsageError, label
 
 TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ bascule network create --subnet 10.7.0.0/24 --gateway 10.7.0.1 --ip-range 10.7.0
 bascule network create --ipv6 --subnet fd00:7::/64 --internal backend
 bascule network create -d macvlan --subnet 192.168.1.0/24 -o parent=eth0 lan
 """,
+        checks={"label": label},
     ),
     "network rm": Command(
         rm,

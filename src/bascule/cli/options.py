@@ -165,7 +165,14 @@ def _key_value(text: str) -> str:
 def _filter(text: str) -> str:
     name, eq, _ = text.partition("=")
     if not eq or not name.strip():
-        raise ValueError(f"invalid filter '{text}'")
+        raise ValueError("bad format of filter (expected name=value)")
+    return text
+
+
+def label(text: str) -> str:
+    """*text* if it can be a label.  Raises ValueError."""
+    if not text.partition("=")[0].strip():
+        raise ValueError(f"invalid label '{text}': empty name")
     return text
 
 

@@ -7,19 +7,25 @@ from bascule.cli.options import UsageError
 
 
 class Pools:
-    """The typed subnets, in their order."""
+    """The typed subnets, in their order.  One that is none is passed on for the daemon to refuse, unless
+    something has to be found in it or beside it."""
 
     def __init__(self) -> None:
-        self._pools: dict[str, tuple[IPv4Network | IPv6Network, dict[str, Any]]] = {}
+        self._configs: dict[str, dict[str, Any]] = {}
+        self._subnets: dict[str, IPv4Network | IPv6Network] = {}
 
     def add(self, text: str) -> None:
+        if self._configs:
+            subnet = self._subnet(text)
+            if any(_overlap(subnet, self._subnet(other)) for other in self._configs):
+                raise UsageError("multiple overlapping subnet configuration is not supported")
+        self._configs[text] = {"Subnet": text}
+
+    def _subnet(self, text: str) -> IPv4Network | IPv6Network:
         try:
-            subnet = ip_network(text, strict=False)
+            return self._subnets.setdefault(text, ip_network(text, strict=False))
         except ValueError:
             raise UsageError(f"invalid subnet: invalid CIDR address: {text}") from None
-        if any(_overlap(subnet, other) for other, _ in self._pools.values()):
-            raise UsageError("multiple overlapping subnet configuration is not supported")
-        self._pools[text] = (subnet, {"Subnet": text})
 
     def put(self, text: str, key: str, word: str, twice: str) -> None:
         """*text* is the *key* of the subnet it lies in."""
@@ -36,13 +42,14 @@ class Pools:
             address = ip_interface(text).ip
         except ValueError:
             raise UsageError(f"no matching subnet for {word} {text}") from None
-        for name, (subnet, config) in self._pools.items():
+        for name, config in self._configs.items():
+            subnet = self._subnet(name)
             if address.version == subnet.version and address in subnet:
                 return name, config
         raise UsageError(f"no matching subnet for {word} {text}")
 
     def config(self) -> list[dict[str, Any]]:
-        return [config for _, config in self._pools.values()]
+        return list(self._configs.values())
 
 
 def _overlap(a: IPv4Network | IPv6Network, b: IPv4Network | IPv6Network) -> bool:

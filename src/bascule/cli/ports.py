@@ -59,8 +59,6 @@ def _address(text: str) -> str:
     from ipaddress import ip_address
 
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if ":" in bare and bare == text:
-        raise UsageError(f"invalid IP address: {text}")
     try:
         ip_address(bare.partition("%")[0] or "0.0.0.0")
     except ValueError:
@@ -85,7 +83,9 @@ def exposed(specs: list[str]) -> dict[str, Any]:
         if ":" in spec:
             raise UsageError(f"invalid port format for --expose: {spec}")
         port, proto = _protocol(spec)
-        first, last = _range(port, f"invalid range format for --expose: {spec}")
+        why = f"invalid range format for --expose: {spec}, error: "
+        what = f"invalid range specified for port: {port}" if "-" in port else f"{port} is no port"
+        first, last = _range(port, why + what)
         if proto.lower() not in PROTOCOLS:
             raise UsageError(f"invalid proto: {proto}")
         found |= {f"{n}/{proto.lower()}": {} for n in range(first, last + 1)}

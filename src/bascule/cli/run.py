@@ -71,7 +71,7 @@ def _create(client: Client, given: Given, wanted: dict[str, Any]) -> str:
         )
     pull = given.text("pull")
     if pull not in ("always", "missing", "never", ""):
-        raise UsageError(f'invalid pull option: "{pull}": must be one of "always", "missing" or "never"')
+        raise UsageError(f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"')
     cidfile = given.text("cidfile")
     if cidfile and os.path.exists(cidfile):
         raise UsageError(

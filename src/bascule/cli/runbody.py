@@ -10,12 +10,7 @@ from bascule.cli.options import Given, UsageError
 def body(given: Given, *, detach: bool = False) -> dict[str, Any]:
     """The body of POST /containers/create.  Raises UsageError for what contradicts itself."""
     if detach and given.list("attach"):
-        raise UsageError("conflicting options: cannot specify both --attach and --detach")
-    if given.text("mac-address").strip():
-        try:
-            wishes.check_mac(given.text("mac-address"))
-        except ValueError as why:
-            raise UsageError(str(why)) from None
+        raise UsageError("conflicting options: cannot specify both --attach and --detach", code=1)
     image, *command = given.args
     binds, anonymous = mounts.volumes(given.list("volume"))
     bindings = ports.published(given.list("publish"))
@@ -129,11 +124,20 @@ def _host(given: Given) -> dict[str, Any]:
     host |= {key: given.map(option) for option, key in MAPS.items() if option in given.typed}
     host["RestartPolicy"] = restart
     host["LogConfig"] = {"Type": given.text("log-driver"), "Config": given.map("log-opt")}
+    for key in ("CapAdd", "CapDrop"):
+        if key in host:
+            host[key] = sorted({capability(name) for name in host[key]})
     if given.list("tmpfs"):
         host["Tmpfs"] = mounts.tmpfs(given.list("tmpfs"))
     if given.list("security-opt"):
         host |= _security(given.list("security-opt"))
     return host
+
+
+def capability(name: str) -> str:
+    """The kernel's name of a capability that may be typed without its CAP_."""
+    name = name.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
 
 
 def restart_policy(text: str) -> dict[str, Any]:

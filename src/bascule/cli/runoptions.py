@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bascule.cli.mounts import parse_mount
+from bascule.cli.options import label
 from bascule.cli.units import parse_cpus, parse_duration, parse_size
 from bascule.cli.wishes import parse_network
 
@@ -132,17 +133,15 @@ def _attach(text: str) -> str:
     return text.lower()
 
 
-def label(text: str) -> str:
-    """*text* if it can be a label.  Raises ValueError."""
-    if not text.partition("=")[0].strip():
-        raise ValueError(f"invalid label '{text}': empty name")
-    return text
-
-
 def _env(text: str) -> str:
     if not text or text.startswith("="):
         raise ValueError(f"invalid environment variable: {text}")
     return text
+
+
+LIMITS = """
+core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack
+"""
 
 
 def _ulimit(text: str) -> dict[str, Any]:
@@ -150,6 +149,8 @@ def _ulimit(text: str) -> dict[str, Any]:
     soft, colon, hard = limits.partition(":")
     if not eq or not limits:
         raise ValueError(f"invalid ulimit argument: {text}")
+    if name not in LIMITS.split():
+        raise ValueError(f"invalid ulimit type: {name}")
     try:
         low, high = int(soft), int(hard if colon else soft)
     except ValueError:

@@ -143,7 +143,7 @@ def _run(name: str, command: Command, client: Client, typed: Given, *, debug: bo
     except Refusal as no:
         _say(f"{prefix}{no}{tail}")
     except UsageError as wrong:
-        _say(f"{prefix}{wrong}{tail}")
+        _say(str(wrong) if wrong.code == 1 else f"{prefix}{wrong}{tail}")
         return wrong.code if command.code == 125 else 1
     except Unreachable as gone:
         _say(f"{prefix}{gone}{tail}")
@@ -164,7 +164,10 @@ def _wrong(name: str, words: list[str], wrong: UsageError) -> int:
         _say(f"{wrong}\n\n{usage}{HINT.format(name=noun)}")
         return wrong.code
     prefix = "bascule: " if wrong.code == 1 else ""
-    _say(f"{prefix}{wrong}\n\nUsage:  bascule {name} {load(name).usage}\n\n{HINT.format(name=' ' + name)}")
+    hint = HINT.format(name=" " + name)
+    if "requires at least" in str(wrong):
+        hint = hint.replace("Run", "See", 1)  # Docker says it in two ways.
+    _say(f"{prefix}{wrong}\n\nUsage:  bascule {name} {load(name).usage}\n\n{hint}")
     return wrong.code
 
 

@@ -95,7 +95,7 @@ def events(client: Client, given: Given) -> int:
             try:
                 pairs[name] = units.moment(given.text(name), time.time())
             except ValueError as why:
-                raise UsageError(str(why)) from None
+                raise UsageError(f'invalid value for "{name}": {why}') from None
     form = given.text("format")
     for event in client.ask("GET", "/events", pairs).documents():
         text = inspection(form, [event])[:-1] if form not in ("", "json") else line(event)

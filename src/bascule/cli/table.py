@@ -44,10 +44,10 @@ def listing(form: str, fields: Fields, names: str, items: Iterable[Any]) -> str:
         lines += ["\t".join(str(value(item)) for _, value in wanted) for item in items]
         return "".join(line + "\n" for line in columns(lines))
     from bascule.cli import template
-    from bascule.cli.gofuncs import FUNCTIONS, Row
+    from bascule.cli.gofuncs import Row, json_row
 
     if form == "json":
-        return "".join(FUNCTIONS["json"](Row(fields, item)) + "\n" for item in items)
+        return "".join(json_row(Row(fields, item)) + "\n" for item in items)
     tabled = form.startswith("table")
     text = form.removeprefix("table").strip() if tabled else form
     nodes = template.parse(text.replace("\\t", "\t").replace("\\n", "\n"))

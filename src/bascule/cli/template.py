@@ -21,7 +21,7 @@ def parse(text: str) -> list[Node]:
     pieces = _pieces(text)
     nodes, last = _block(pieces)
     if last:
-        raise TemplateError(f"template parsing error: template: :1: unexpected {{{{{last[0]}}}}}")
+        raise TemplateError(f"unexpected {{{{{last[0]}}}}}")
     return nodes
 
 
@@ -52,7 +52,7 @@ def _tokens(text: str) -> tuple[list[str], str, bool]:
         trim = text.startswith(" -}}")
         rest = text[4:] if trim else text[2:]
         if not closed:
-            raise TemplateError("template parsing error: template: :1: unclosed comment")
+            raise TemplateError("unclosed comment")
         return [], rest, trim
     tokens: list[str] = []
     at = 0
@@ -68,7 +68,7 @@ def _tokens(text: str) -> tuple[list[str], str, bool]:
         # A parenthesis or variable right after a field belongs to it: `(index .A 0).B`.
         tokens.append(("~" if at and text[at] == "." and text[at - 1] == ")" else "") + text[at:end])
         at = end
-    raise TemplateError("template parsing error: template: :1: unclosed action")
+    raise TemplateError("unclosed action")
 
 
 def _token_end(text: str, at: int) -> int:
@@ -78,7 +78,7 @@ def _token_end(text: str, at: int) -> int:
         while end < len(text) and text[end] != char:
             end += 2 if text[end] == "\\" and char != "`" else 1
         if end >= len(text):
-            raise TemplateError("template parsing error: template: :1: unterminated quoted string")
+            raise TemplateError("unterminated quoted string")
         return end + 1
     if text.startswith(":=", at):
         return at + 2
@@ -118,7 +118,7 @@ def _branch(tokens: list[str], pieces: list[tuple[str, Any]]) -> Node:
     if last == ["else"]:
         otherwise, last = _block(pieces)
     if last != ["end"]:
-        raise TemplateError("template parsing error: template: :1: unexpected EOF")
+        raise TemplateError("unexpected EOF")
     return (word, names, op, pipe, then, otherwise)
 
 
@@ -131,11 +131,11 @@ def _pipeline(tokens: list[str]) -> tuple[list[str], str, list[list[Any]]]:
             tokens = tokens[at + 1 :]
             break
     if not tokens:
-        raise TemplateError("template parsing error: template: :1: missing value for command")
+        raise TemplateError("missing value for command")
     rest = tokens[::-1]
     pipe = _commands(rest)
     if rest:
-        raise TemplateError("template parsing error: template: :1: unexpected right paren")
+        raise TemplateError("unexpected right paren")
     return names, op, pipe
 
 
@@ -148,14 +148,14 @@ def _commands(rest: list[str]) -> list[list[Any]]:
         elif token == "(":
             inner = _commands(rest)
             if not rest:
-                raise TemplateError("template parsing error: template: :1: unclosed left paren")
+                raise TemplateError("unclosed left paren")
             rest.pop()
             tail = rest.pop()[2:].split(".") if rest and rest[-1].startswith("~") else []
             commands[-1].append(("pipe", inner, tail))
         else:
             commands[-1].append(_operand(token))
     if not all(commands):
-        raise TemplateError("template parsing error: template: :1: missing value for command")
+        raise TemplateError("missing value for command")
     return commands
 
 
@@ -173,7 +173,7 @@ def _operand(token: str) -> Node:
         try:
             return ("literal", float(token) if "." in token else int(token, 0))
         except ValueError:
-            raise TemplateError(f"template parsing error: template: :1: bad number syntax: {token!r}") from None
+            raise TemplateError(f"bad number syntax: {token!r}") from None
     if token in gofuncs.FUNCTIONS:
         return ("function", token)
     raise TemplateError(f'template parsing error: template: :1: function "{token}" not defined')
@@ -227,7 +227,7 @@ class Run:
     def _assign(self, name: str, op: str, value: Any) -> None:
         scope = self.scopes[-1] if op == ":=" else next((s for s in self.scopes[::-1] if name in s), None)
         if scope is None:
-            raise TemplateError(f"template parsing error: template: :1: undefined variable {name!r}")
+            raise TemplateError(f"undefined variable {name!r}")
         scope[name] = value
 
     def _range(self, names: list[str], value: Any, then: list[Node], otherwise: list[Node], dot: Any) -> None:
@@ -255,7 +255,7 @@ class Run:
                     carried = [gofuncs.walk(self._variable(name), path, args)]
                 case _:
                     if args:
-                        raise TemplateError("template: :1: can't give argument to non-function")
+                        raise TemplateError("can't give argument to non-function")
                     carried = [self.operand(first, dot)]
         return carried[0]
 
@@ -271,13 +271,13 @@ class Run:
                 return gofuncs.call(name, self.functions[name], [])
             case ("pipe", pipe, tail):
                 return gofuncs.walk(self.value(pipe, dot), tail, [])
-        raise TemplateError(f"template: :1: unexpected {node!r}")
+        raise TemplateError(f"unexpected {node!r}")
 
     def _variable(self, name: str) -> Any:
         for scope in self.scopes[::-1]:
             if name in scope:
                 return scope[name]
-        raise TemplateError(f"template parsing error: template: :1: undefined variable {name!r}")
+        raise TemplateError(f"undefined variable {name!r}")
 
 
 def render(nodes: list[Node], value: Any, functions: dict[str, Any] | None = None) -> str:

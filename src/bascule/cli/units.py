@@ -134,7 +134,7 @@ def moment(text: str, now: float) -> str:
             return f"{parse_time(text):.9f}"
         return f"{datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp():.9f}"
     except ValueError:
-        raise ValueError(f'invalid value for time: failed to parse "{text}" as a time') from None
+        raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
 
 
 def local(seconds: float) -> str:
@@ -143,3 +143,10 @@ def local(seconds: float) -> str:
 
     at = datetime.fromtimestamp(seconds).astimezone()
     return at.strftime("%Y-%m-%d %H:%M:%S %z %Z")
+
+
+def exact(text: str) -> str:
+    """An RFC 3339 time of the API as Go prints it: with its fraction."""
+    fraction = text.partition(".")[2].rstrip("Z").partition("+")[0].partition("-")[0].rstrip("0")
+    day, clock, rest = local(int(parse_time(text))).split(" ", 2)
+    return f"{day} {clock}{'.' if fraction else ''}{fraction} {rest}"

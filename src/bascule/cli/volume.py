@@ -4,15 +4,14 @@ from typing import Any
 
 from bascule.cli import units
 from bascule.cli.ask import sure
-from bascule.cli.client import Client, Refusal, filters, quote
+from bascule.cli.client import Client, filters, quote
 from bascule.cli.command import FILTER, FORMAT, MANY, Command
 from bascule.cli.each import each
 from bascule.cli.fields import Fields
 from bascule.cli.look import inspect_each
 from bascule.cli.network import natural
-from bascule.cli.options import Given, UsageError
+from bascule.cli.options import Given, UsageError, label
 from bascule.cli.ps import labels
-from bascule.cli.runoptions import label
 from bascule.cli.table import listing
 
 
@@ -60,11 +59,7 @@ def rm(client: Client, given: Given) -> int:
     pairs = {"force": "1"} if given.flag("force") else {}
 
     def one(name: str) -> None:
-        try:
-            client.ask("DELETE", f"/volumes/{quote(name)}", pairs)
-        except Refusal as no:
-            if not (given.flag("force") and no.status == 404):
-                raise
+        client.ask("DELETE", f"/volumes/{quote(name)}", pairs)
         print(name)
 
     return each(given.args, one)
@@ -79,7 +74,7 @@ def prune(client: Client, given: Given) -> int:
     if not given.flag("force") and not sure(
         f"WARNING! This will remove {what} not used by at least one container.\nAre you sure you want to continue?"
     ):
-        return 1
+        return 0
     found = client.post("/volumes/prune", filters([*wanted, *(["all=true"] if every else [])]))
     gone = found.get("VolumesDeleted") or []
     if gone:

@@ -67,7 +67,7 @@ def _put(wish: Wish, key: str, value: str) -> None:
         case "ip6":
             wish.ip6 = value
         case "mac-address":
-            wish.mac = check_mac(value)
+            wish.mac = value
         case "link-local-ip":
             wish.link_local.append(value)
         case "driver-opt":
@@ -85,10 +85,12 @@ def _put(wish: Wish, key: str, value: str) -> None:
 
 
 def check_mac(text: str) -> str:
-    """*text* if it is a MAC address; "" is none.  Raises ValueError."""
+    """*text* if it is a MAC address, or none.  Raises UsageError."""
+    if not text.strip():
+        return ""
     pairs = text.strip().replace("-", ":").split(":")
     if not all(len(p) == 2 and all(c in "0123456789abcdefABCDEF" for c in p) for p in pairs) or len(pairs) != 6:
-        raise ValueError(f"{text} is not a valid mac address")
+        raise UsageError(f"{text} is not a valid mac address")
     return text.strip()
 
 
@@ -103,6 +105,7 @@ def endpoints(given: Given) -> dict[str, dict[str, Any]]:
             raise UsageError("network-scoped aliases are only supported for user-defined networks")
         if not wish.is_users and wish.links and not given.list("link"):
             raise UsageError("links are only supported for user-defined networks")
+        check_mac(wish.mac)
         if wish.target in found:
             raise UsageError(f'network "{wish.target}" is specified multiple times')
         found[wish.target] = _endpoint(wish)
