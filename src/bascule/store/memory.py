@@ -31,5 +31,10 @@ class MemoryStore:
             for value in put:
                 self._objects.setdefault(type(value), {})[value.id] = value
 
+    def kinds(self) -> list[type[Storable]]:
+        """The kinds that there are objects of."""
+        with self._lock:
+            return [kind for kind, objects in self._objects.items() if objects]
+
     def close(self) -> None:
         """Nothing is held."""
