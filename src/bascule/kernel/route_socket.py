@@ -1,0 +1,118 @@
+"""A NETLINK_ROUTE socket: requests out, answers back, dumps whole.
+
+The kernel works through a datagram while it is being sent, so when sendmsg returns every answer is in the socket's
+buffer already, and reading them never waits.
+"""
+
+import errno
+import os
+import socket
+import threading
+from collections.abc import Sequence
+
+from bascule.model.errors import KernelError
+from bascule.wire import netlink
+from bascule.wire.netlink import Answer, Message, Request
+
+SOL_NETLINK = 270
+NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
+# A datagram of the kernel's dumps is at most this long (net/netlink/af_netlink.c: max_recvmsg_len).
+RECEIVE = 1 << 16
+# An answer takes under 1 KiB of the receive buffer (an skb's truesize): 128 always fit in the default 208 KiB.
+BATCH = 128
+# Links come and go while they are listed; a list that was cut through this often is somebody's busy loop.
+DUMP_TRIES = 50
+
+
+class RouteSocket:
+    """One socket in the namespace of the thread that makes it; any thread may use it, one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        try:
+            self._socket.bind((0, 0))
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def __del__(self) -> None:
+        # Whoever uses it last closes it; see place.Place.
+        self._socket.close()
+
+    def ask(self, requests: Sequence[Request]) -> list[Answer]:
+        """One answer for each request, in order.  A refusal does not stop the requests behind it."""
+        answers: list[Answer] = []
+        for start in range(0, len(requests), BATCH):
+            with self._lock:
+                answers += self._ask(requests[start : start + BATCH])
+        return answers
+
+    def _ask(self, requests: Sequence[Request]) -> list[Answer]:
+        first = self._send(requests)
+        answers: list[Answer] = []
+        receive = self._socket.recv
+        while len(answers) < len(requests):
+            for message in netlink.messages(receive(RECEIVE)):
+                if message.type == netlink.NLMSG_ERROR and message.seq == first + len(answers):
+                    answers.append(netlink.answer(message))
+        return answers
+
+    def get(self, request: Request) -> Message | None:
+        """The one message that answers *request*; None if there is no such thing.  Raises KernelError."""
+        with self._lock:
+            seq = self._send((request,))
+            found: Message | None = None
+            while True:
+                for message in netlink.messages(self._socket.recv(RECEIVE)):
+                    if message.seq != seq:
+                        continue
+                    if message.type != netlink.NLMSG_ERROR:
+                        found = message
+                        continue
+                    answer = netlink.answer(message)
+                    if answer.errno in (errno.ENODEV, errno.ENOENT):
+                        return None
+                    if answer.errno:
+                        raise KernelError(answer.errno, "netlink request", answer.text)
+                    return found
+
+    def dump(self, request: Request) -> list[Message]:
+        """Everything that *request* lists, as it was at one moment.  Raises KernelError."""
+        with self._lock:
+            for _ in range(DUMP_TRIES):
+                found = self._dump(request)
+                if found is not None:
+                    return found
+        raise KernelError(errno.EINTR, "netlink dump", f"changed while it was read, {DUMP_TRIES} times")
+
+    def _dump(self, request: Request) -> list[Message] | None:
+        """None: something changed between two parts of the list (NLM_F_DUMP_INTR), so it may lack or repeat."""
+        seq = self._send((request,))
+        found: list[Message] = []
+        whole = True
+        while True:
+            for message in netlink.messages(self._socket.recv(RECEIVE)):
+                if message.seq != seq:
+                    continue
+                whole = whole and not message.flags & netlink.NLM_F_DUMP_INTR
+                if message.type not in (netlink.NLMSG_DONE, netlink.NLMSG_ERROR):
+                    found.append(message)
+                    continue
+                answer = netlink.answer(message)
+                if answer.errno:
+                    raise KernelError(answer.errno, "netlink dump", answer.text)
+                return found if whole else None
+
+    def _send(self, requests: Sequence[Request]) -> int:
+        """Number and send *requests*; the first number."""
+        first = self._seq + 1
+        self._seq = (self._seq + len(requests)) & 0x3FFFFFFF
+        try:
+            self._socket.send(netlink.frame(requests, first))
+        except OSError as why:
+            raise KernelError(why.errno or errno.EIO, "netlink request", os.strerror(why.errno or 0)) from None
+        return first

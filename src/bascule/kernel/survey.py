@@ -1,0 +1,180 @@
+"""What there is, listed once a namespace and kind, and whether a thing holds in it."""
+
+import functools
+import os
+from pathlib import Path
+from typing import assert_never
+
+from bascule.kernel.namespaces import open_namespace
+from bascule.kernel.place import Place, Places
+from bascule.model.errors import KernelError
+from bascule.model.links import (
+    Address,
+    Bridge,
+    Dummy,
+    Fdb,
+    Ipvlan,
+    Link,
+    Macvlan,
+    Namespace,
+    Neigh,
+    Route,
+    Sysctl,
+    Up,
+    Veth,
+    Vlan,
+    Vxlan,
+)
+from bascule.wire import linkinfo, rtnetlink, rtstate
+from bascule.wire.rtstate import AddressState, LinkState, NeighState, RouteState
+
+NetThing = Namespace | Link | Address | Up | Route | Neigh | Fdb | Sysctl
+"""Everything but the firewall's rules."""
+
+
+class Survey:
+    """A look at the kernel.  Each list is read when first needed and not again: use it, and make another."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self.links = functools.cache(self._links)
+        self.addresses = functools.cache(self._addresses)
+        self.routes = functools.cache(self._routes)
+        self.neighbours = functools.cache(self._neighbours)
+        self.forwarding = functools.cache(self._forwarding)
+
+    def _place(self, path: str) -> Place:
+        return self._places.at(path)
+
+    def _links(self, path: str) -> dict[str, LinkState]:
+        dump = self._place(path).routes.dump(rtnetlink.links())
+        return {state.name: state for state in map(rtstate.link, dump)}
+
+    def _addresses(self, path: str) -> frozenset[AddressState]:
+        return frozenset(map(rtstate.address, self._place(path).routes.dump(rtnetlink.addresses())))
+
+    def _routes(self, path: str) -> tuple[RouteState, ...]:
+        dump = self._place(path).routes.dump(rtnetlink.routes())
+        return tuple(state for state in map(rtstate.route, dump) if state is not None)
+
+    def _neighbours(self, path: str) -> frozenset[NeighState]:
+        return frozenset(map(rtstate.neigh, self._place(path).routes.dump(rtnetlink.neighbours())))
+
+    def _forwarding(self, path: str) -> frozenset[NeighState]:
+        return frozenset(map(rtstate.neigh, self._place(path).routes.dump(rtnetlink.forwarding())))
+
+    def index(self, path: str, name: str) -> int:
+        """0 where there is no such link."""
+        state = self.links(path).get(name)
+        return state.index if state else 0
+
+    def holds(self, thing: NetThing) -> bool:
+        """Whether *thing* is true, with all it says.  Where its namespace is gone it is not."""
+        try:
+            return self._holds(thing)
+        except KernelError:
+            return False
+
+    def _holds(self, thing: NetThing) -> bool:
+        match thing:
+            case Namespace():
+                return is_namespace(thing.path)
+            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+                return self._link_holds(thing)
+            case Address():
+                index = self.index(thing.ns, thing.link)
+                return AddressState(index, thing.address) in self.addresses(thing.ns)
+            case Up():
+                state = self.links(thing.ns).get(thing.link)
+                return state is not None and state.up
+            case Route():
+                return self._route_holds(thing)
+            case Neigh():
+                return self._neigh_holds(thing)
+            case Fdb():
+                return self.fdb_holds(thing)
+            case Sysctl():
+                return self._place(thing.ns).inside(lambda: _reads(thing))
+            case _:
+                assert_never(thing)
+
+    def _link_holds(self, thing: Link) -> bool:
+        state = self.links(thing.ns).get(thing.name)
+        if state is None or state.kind != linkinfo.kind(thing) or state.details != linkinfo.details(thing):
+            return False
+        match thing:
+            case Veth():
+                return self._veth_holds(thing, state)
+            case Macvlan():
+                own = _agrees(state, mtu=thing.mtu, mac=thing.mac)
+                return own and state.parent == self.index("", thing.parent)
+            case Ipvlan():
+                return _agrees(state, mtu=thing.mtu) and state.parent == self.index("", thing.parent)
+            case Vlan():
+                return state.up and state.parent == self.index(thing.ns, thing.parent)
+            case Vxlan():
+                own = _agrees(state, mtu=thing.mtu, mac=thing.mac)
+                return own and state.up and self._in_bridge(thing.ns, state, thing.master)
+            case Bridge():
+                return state.up and _agrees(state, mtu=thing.mtu, mac=thing.mac)
+            case Dummy():
+                return state.up and _agrees(state, mtu=thing.mtu)
+            case _:
+                assert_never(thing)
+
+    def _veth_holds(self, thing: Veth, state: LinkState) -> bool:
+        peer = self.links(thing.peer_ns).get(thing.peer)
+        return (
+            peer is not None
+            and (peer.index, peer.parent) == (state.parent, state.index)
+            and _agrees(peer, mtu=thing.mtu, mac=thing.mac)
+            and _agrees(state, mtu=thing.mtu)
+            and state.up
+            and self._in_bridge(thing.ns, state, thing.master)
+        )
+
+    def _in_bridge(self, path: str, state: LinkState, master: str) -> bool:
+        return state.master == (self.index(path, master) if master else 0)
+
+    def _route_holds(self, thing: Route) -> bool:
+        index = self.index(thing.ns, thing.dev)
+        wanted = (thing.family, thing.to, thing.via, index, rtnetlink.RT_TABLE_MAIN, rtnetlink.RTN_UNICAST)
+        return any(
+            (r.family, r.to, r.via, r.index, r.table, r.type) == wanted for r in self.routes(thing.ns) if index
+        )
+
+    def _neigh_holds(self, thing: Neigh) -> bool:
+        index = self.index(thing.ns, thing.dev)
+        wanted = (index, thing.address, thing.mac, rtnetlink.NUD_PERMANENT)
+        return any((n.index, n.address, n.mac, n.state) == wanted for n in self.neighbours(thing.ns))
+
+    def fdb_holds(self, thing: Fdb) -> bool:
+        index = self.index(thing.ns, thing.dev)
+        wanted = (index, thing.mac, thing.dst)
+        return any((n.index, n.mac, n.address) == wanted for n in self.forwarding(thing.ns))
+
+
+def _agrees(state: LinkState, *, mtu: int = 0, mac: str = "") -> bool:
+    return (not mtu or state.mtu == mtu) and (not mac or state.mac == mac)
+
+
+def is_namespace(path: str) -> bool:
+    """Whether a network namespace is bound to *path*."""
+    try:
+        fd = open_namespace(path)
+    except KernelError:
+        return False
+    os.close(fd)
+    return True
+
+
+def sysctl_file(thing: Sysctl) -> Path:
+    """Where *thing*'s value is, in the namespace of the thread that opens it."""
+    return Path("/proc/sys", thing.key)
+
+
+def _reads(thing: Sysctl) -> bool:
+    try:
+        return sysctl_file(thing).read_text().split() == thing.value.split()
+    except OSError:
+        return False

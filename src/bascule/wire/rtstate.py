@@ -1,0 +1,137 @@
+"""rtnetlink, the other way: what the kernel says there is."""
+
+import struct
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface, ip_network
+
+from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.wire import rtnetlink as rt
+from bascule.wire.linkinfo import IFLA_LINKINFO, Details, read
+from bascule.wire.netlink import Malformed, Message, attributes, number, string
+
+RTM_F_CLONED = 0x200
+_INT = struct.Struct("=i")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """A link.  *parent* is IFLA_LINK: a veth's peer, a macvlan's parent, by its index in its own namespace, which
+    is *netnsid* if that is another one."""
+
+    index: int
+    name: str
+    kind: str = ""
+    up: bool = False
+    mtu: int = 0
+    mac: str = ""
+    group: int = 0
+    master: int = 0
+    parent: int = 0
+    netnsid: int = -1
+    details: Details = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressState:
+    index: int
+    address: IPInterface
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """A route of any table.  *to* None is the default route; *index* 0: none, or several."""
+
+    family: int
+    to: IPNetwork | None
+    via: IPAddress | None
+    index: int
+    table: int
+    type: int
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeighState:
+    """A neighbour, or a forwarding entry (*bridge*), in which case *address* is where frames for *mac* go."""
+
+    index: int
+    bridge: bool
+    address: IPAddress | None
+    mac: str
+    state: int
+    flags: int
+
+
+def _split(message: Message, head: struct.Struct) -> tuple[tuple[int, ...], dict[int, bytes]]:
+    if len(message.body) < head.size:
+        raise Malformed(f"a message of type {message.type} with {len(message.body)} bytes")
+    return head.unpack_from(message.body), attributes(message.body[(head.size + 3) & ~3 :])
+
+
+def _mac(value: bytes | None) -> str:
+    return value.hex(":") if value else ""
+
+
+def link(message: Message) -> LinkState:
+    (_family, _type, index, flags, _change), given = _split(message, rt.IFINFO)
+    kind, details = read(given.get(IFLA_LINKINFO, b""))
+    netnsid = given.get(rt.IFLA_LINK_NETNSID)
+    return LinkState(
+        index=index,
+        name=string(given.get(rt.IFLA_IFNAME, b"")),
+        kind=kind,
+        up=bool(flags & rt.IFF_UP),
+        mtu=number(given.get(rt.IFLA_MTU, b"")),
+        mac=_mac(given.get(rt.IFLA_ADDRESS)),
+        group=number(given.get(rt.IFLA_GROUP, b"")),
+        master=number(given.get(rt.IFLA_MASTER, b"")),
+        parent=number(given.get(rt.IFLA_LINK, b"")),
+        netnsid=_INT.unpack(netnsid)[0] if netnsid and len(netnsid) == 4 else -1,
+        details=details,
+    )
+
+
+def address(message: Message) -> AddressState:
+    (_family, prefix, _flags, _scope, index), given = _split(message, rt.IFADDR)
+    # IPv4's own address is IFA_LOCAL; IPv6 has it only where there is a peer.
+    packed = given.get(rt.IFA_LOCAL) or given.get(rt.IFA_ADDRESS, b"")
+    return AddressState(index, ip_interface((_ip(packed), prefix)))
+
+
+def _ip(packed: bytes) -> IPAddress:
+    try:
+        return ip_address(packed)
+    except ValueError as wrong:
+        raise Malformed(f"an address of {len(packed)} bytes") from wrong
+
+
+def route(message: Message) -> RouteState | None:
+    """A route; None for a cached copy of one (RTM_F_CLONED) and for a family other than IP's two."""
+    head, given = _split(message, rt.RTMSG)
+    family, length, _source, _tos, table, protocol, _scope, kind, flags = head
+    if flags & RTM_F_CLONED or family not in (rt.AF_INET, rt.AF_INET6):
+        return None
+    to = given.get(rt.RTA_DST)
+    via = given.get(rt.RTA_GATEWAY)
+    return RouteState(
+        family=4 if family == rt.AF_INET else 6,
+        to=ip_network((_ip(to), length), strict=False) if to and length else None,
+        via=_ip(via) if via else None,
+        index=number(given.get(rt.RTA_OIF, b"")),
+        table=number(given[rt.RTA_TABLE]) if rt.RTA_TABLE in given else table,
+        type=kind,
+        protocol=protocol,
+    )
+
+
+def neigh(message: Message) -> NeighState:
+    (family, index, state, flags, _type), given = _split(message, rt.NDMSG)
+    to = given.get(rt.NDA_DST)
+    return NeighState(
+        index=index,
+        bridge=family == rt.AF_BRIDGE,
+        address=_ip(to) if to else None,
+        mac=_mac(given.get(rt.NDA_LLADDR)),
+        state=state,
+        flags=flags,
+    )
