@@ -1,7 +1,7 @@
 """One request to the daemon, over its Unix socket (or TCP with TLS), and its answer.
 
 Written on `_socket` because `http.client` and `socket` alone take longer to import than Docker's whole command
-needs (docs/decisions/020).  The server is ours: HTTP/1.1, answers with a length, chunked, or to the end of the
+needs (docs/decisions/010).  The server is ours: HTTP/1.1, answers with a length, chunked, or to the end of the
 connection, and `101` for the calls that become a stream.
 """
 
@@ -11,7 +11,7 @@ import _socket
 
 from bascule.cli import jsontext
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Protocol
@@ -89,11 +89,19 @@ class Answer:
         return found
 
     def pieces(self) -> Iterator[bytes]:
-        """The body as it comes."""
+        """The body as it comes; the connection is closed behind it."""
+        try:
+            yield from self._pieces()
+        finally:
+            self.stream.close()
+
+    def _pieces(self) -> Iterator[bytes]:
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             yield from self._chunks()
             return
         left = int(self.headers.get("content-length", "-1"))
+        if left == 0 or self.status == 204:
+            return
         while left and (data := self._some()):
             left -= len(data)
             yield data
@@ -167,6 +175,8 @@ class Client:
         answer = Answer(stream)
         if answer.status >= 400:
             raise Refusal(answer.status, _message(answer))
+        if method == "HEAD" or answer.status == 204 or answer.headers.get("content-length") == "0":
+            stream.close()
         return answer
 
     def json(self, method: str, path: str, pairs: dict[str, str] | None = None, body: Any = None) -> Any:
@@ -197,11 +207,13 @@ class Client:
         try:
             stream.connect(path)
         except PermissionError:
+            stream.close()
             raise Unreachable(
                 f"permission denied while trying to connect to the bascule daemon at {self.host}:"
                 " only root and the group that owns its socket may"
             ) from None
         except OSError:
+            stream.close()
             raise Unreachable(
                 f"Cannot connect to the bascule daemon at {self.host}. Is it running? (bascule daemon)"
             ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bascule.cli.options import Given, Option, Parser, UsageError, table
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

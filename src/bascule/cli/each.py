@@ -6,7 +6,7 @@ import sys
 
 from bascule.cli.client import Refusal
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from bascule.cli import jsontext
+from bascule.cli.options import UsageError
 
 
-class TemplateError(Exception):
+class TemplateError(UsageError):
     """The template cannot be read, or asks something of a value that it has not."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"template parsing error: template: :1: {why}")
+        super().__init__(f"template parsing error: template: :1: {why}", code=1)
 
 
 class Row:
@@ -103,7 +104,7 @@ def items(value: Any) -> list[tuple[Any, Any]]:
             return list(enumerate(value))
         case dict():
             return sorted(value.items())
-        case int():
+        case int() if not isinstance(value, bool):
             return [(n, n) for n in range(value)]
     raise TemplateError(f"range can't iterate over {shown(value)}")
 

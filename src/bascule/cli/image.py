@@ -10,7 +10,7 @@ from bascule.cli.command import FILTER, FORMAT, MANY, Command
 from bascule.cli.each import each
 from bascule.cli.fields import Fields
 from bascule.cli.look import inspect_each
-from bascule.cli.options import Given, UsageError
+from bascule.cli.options import Given
 from bascule.cli.table import listing
 
 
@@ -144,13 +144,6 @@ def history(client: Client, given: Given) -> int:
     found = client.get(f"/images/{quote(given.args[0])}/history")
     print(listing(form, shown, "ID CreatedSince CreatedBy Size Comment", found), end="")
     return 0
-
-
-def check_name(text: str) -> None:
-    """Raise UsageError if *text* can't name an image."""
-    repository, _ = split_name(text)
-    if repository != repository.lower():
-        raise UsageError("invalid reference format: repository name " + f"({repository}) must be lowercase")
 
 
 COMMANDS = {

@@ -1,14 +1,14 @@
 """JSON through the interpreter's own C scanner and encoder.
 
 `import json` costs a third of the command line's budget, because it compiles regular expressions that its C
-parts never use (docs/decisions/020).  `_json` is CPython's own and has had these two entry points since 3.2.
+parts never use (docs/decisions/010).  `_json` is CPython's own and has had these two entry points since 3.2.
 """
 
 from __future__ import annotations
 
 import _json
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from typing import Any
 

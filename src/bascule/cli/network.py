@@ -6,7 +6,7 @@ from bascule.cli.client import Client, filters, quote
 from bascule.cli.command import FILTER, FORMAT, MANY, Command
 from bascule.cli.options import Given
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

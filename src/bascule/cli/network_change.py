@@ -7,7 +7,7 @@ from bascule.cli.command import MANY, Command
 from bascule.cli.network import dry_run
 from bascule.cli.options import Given, UsageError, label
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from typing import Any
 

@@ -9,12 +9,12 @@ A command's options are the lines that its help shows:
 The word after the name is the kind of its value; no word means a switch.  `=` gives the default.  A line
 without a help text is a hidden alias, whose kind is followed by the option it stands for (`network>network`).
 The rules of what may be typed are those of Docker's parser (spf13/pflag): `--name value`, `--name=value`,
-`-n value`, `-nvalue`, `-n=value`, `-it`, `--` ends the options.  Why not argparse: docs/decisions/020.
+`-n value`, `-nvalue`, `-n=value`, `-it`, `--` ends the options.  Why not argparse: docs/decisions/010.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from typing import Any
 

@@ -1,7 +1,7 @@
 """Where the command line begins: the words before the command, the command, and its exit status.
 
 Nothing here imports more than the interpreter has loaded by itself and two of its C modules; a command's module
-is imported when it is typed.  docs/decisions/020 has the measurements, and why `posix` stands here for `os`.
+is imported when it is typed.  docs/decisions/010 has the measurements, and why `posix` stands here for `os`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bascule.cli.client import DEFAULT_HOST, Client, Refusal, Unreachable
 from bascule.cli.commands import ALIASES, MODULES, NOUNS
 from bascule.cli.options import Given, Help, Parser, UsageError, table
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from bascule.cli.command import Command
 
@@ -147,10 +147,10 @@ def _run(name: str, command: Command, client: Client, typed: Given, *, debug: bo
         return wrong.code if command.code == 125 else 1
     except Unreachable as gone:
         _say(f"{prefix}{gone}{tail}")
-    except Exit:
+    except BrokenPipeError:
         raise
-    except Exception as why:
-        if debug or type(why).__name__ not in ("TemplateError", "OSError", "FileNotFoundError", "PermissionError"):
+    except OSError as why:
+        if debug:
             raise
         _say(f"{prefix}{why}")
     return command.code

@@ -6,7 +6,7 @@ from typing import Any
 import bascule
 from bascule.cli import units
 from bascule.cli.ask import sure
-from bascule.cli.client import Client, Unreachable, filters
+from bascule.cli.client import Client, Refusal, Unreachable, filters
 from bascule.cli.command import FILTER, FORMAT, Command
 from bascule.cli.fields import Fields
 from bascule.cli.options import Given, UsageError
@@ -58,10 +58,10 @@ def info(client: Client, given: Given) -> int:
 
 def version(client: Client, given: Given) -> int:
     own = {"Version": bascule.__version__, "ApiVersion": "1.50", "Os": "linux"}
-    failure = None
+    failure: Exception | None = None
     try:
         server = client.get("/version")
-    except Unreachable as gone:
+    except (Refusal, Unreachable) as gone:
         server, failure = None, gone
     if given.text("format"):
         print(inspection(given.text("format"), [{"Client": own, "Server": server}]), end="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/020.
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any

@@ -13,6 +13,7 @@ from bascule.cli.gofuncs import TemplateError, shown, true
 
 BLANK = " \t\r\n"
 WORDS = ("if", "else", "end", "range", "with", "break", "continue")
+COMMENT = ["/*"]
 Node = tuple[Any, ...]
 
 
@@ -40,7 +41,7 @@ def _pieces(text: str) -> list[tuple[str, Any]]:
         if not opened:
             break
         tokens, text, trim = _tokens(text)
-        if tokens:
+        if tokens != COMMENT:
             pieces.append(("action", tokens))
     return pieces[::-1]
 
@@ -53,7 +54,7 @@ def _tokens(text: str) -> tuple[list[str], str, bool]:
         rest = text[4:] if trim else text[2:]
         if not closed:
             raise TemplateError("unclosed comment")
-        return [], rest, trim
+        return COMMENT, rest, trim
     tokens: list[str] = []
     at = 0
     while at < len(text):
@@ -97,6 +98,8 @@ def _block(pieces: list[tuple[str, Any]]) -> tuple[list[Node], list[str]]:
         kind, what = pieces.pop()
         if kind == "text":
             nodes.append(("text", what))
+        elif not what:
+            raise TemplateError("missing value for command")
         elif what[0] in ("else", "end"):
             return nodes, what
         elif what[0] in ("if", "with", "range"):

@@ -48,17 +48,20 @@ class Keys:
 
     def __init__(self, keys: bytes) -> None:
         self.keys = keys
+        self.complete = False
+        """They have been typed; nothing more is passed on."""
         self._held = b""
 
     def pass_on(self, typed: bytes) -> bytes:
-        """What of it goes to the container.  Raises Detached when the keys are complete."""
+        """What of it goes to the container."""
         out = b""
         for byte in typed:
             self._held += bytes([byte])
             while self._held and not self.keys.startswith(self._held):
                 out, self._held = out + self._held[:1], self._held[1:]
             if self._held == self.keys:
-                raise Detached
+                self.complete = True
+                break
         return out
 
 
@@ -116,7 +119,7 @@ def proxied(client: Client, ident: str) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class Frames:
@@ -161,7 +164,7 @@ def writer(*, framed: bool) -> Callable[[bytes], None]:
 
 def copy(stream: "Stream", first: bytes, *, framed: bool, stdin: bool, keys: bytes = b"") -> None:
     """Copy between us and the container until it closes its end.  Raises Detached."""
-    out, watch = writer(framed=framed), Keys(keys) if keys else None
+    out, watch = writer(framed=framed), Keys(keys)
     sys.stdout.flush()
     if first:
         out(first)
@@ -175,7 +178,7 @@ def copy(stream: "Stream", first: bytes, *, framed: bool, stdin: bool, keys: byt
             if fd == 0:
                 typed = _typed()
                 ended = not typed
-                waiting += watch.pass_on(typed) if watch else typed
+                waiting += watch.pass_on(typed) if keys else typed
             elif what & select.POLLOUT:
                 waiting = _send(stream, waiting)
             if fd != 0 and what & ~select.POLLOUT:
@@ -183,11 +186,13 @@ def copy(stream: "Stream", first: bytes, *, framed: bool, stdin: bool, keys: byt
                 if not data:
                     return
                 out(data)
+        if watch.complete and not waiting:
+            raise Detached
         if ended and not waiting and reading:
             reading = False
             with contextlib.suppress(OSError):  # It has gone already: its end comes as data.
                 stream.shutdown(1)
-        _interest(poll, stream.fileno(), stdin=stdin and not ended, waiting=bool(waiting))
+        _interest(poll, stream.fileno(), stdin=stdin and not ended and not watch.complete, waiting=bool(waiting))
 
 
 def _typed() -> bytes:
