@@ -1,0 +1,482 @@
+"""What every kernel promises (kernel/protocol.py), as cases that the fake and Linux are both held to.
+
+A case takes a kernel on an empty host (a network namespace of the test's own, where it is Linux) and a path at
+which a namespace may be made, in the directory that the kernel sweeps.  Names repeat from case to case, so no two
+cases share a host.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from bascule.kernel.apply import bring_up, repair, shift, take_down
+from bascule.kernel.protocol import Kernel, Outcome
+from bascule.model.addresses import ip_address, ip_interface, ip_network
+from bascule.model.errors import Failed, KernelError
+from bascule.model.firewall import Rule
+from bascule.model.thing import (
+    Address,
+    Apart,
+    Bridge,
+    Forward,
+    Lawful,
+    Masquerade,
+    Namespace,
+    Neigh,
+    Open,
+    Port,
+    Publish,
+    Route,
+    Sysctl,
+    Thing,
+    Together,
+    Up,
+    Veth,
+    Vxlan,
+)
+
+Case = Callable[[Kernel, str], None]
+
+BRIDGE = Bridge("br-case", mac="02:00:00:00:00:01")
+GATEWAY = Address("br-case", ip_interface("10.99.0.1/24"))
+GATEWAY6 = Address("br-case", ip_interface("fd99::1/64"))
+NETWORK: tuple[Thing, ...] = (BRIDGE, GATEWAY, GATEWAY6)
+TOGETHER = Together("br-case")
+RULES: tuple[Rule, ...] = (TOGETHER, Forward("br-case", 4), Masquerade("br-case", 4))
+PUBLISH = Publish("tcp", ip_address("0.0.0.0"), 8080, ip_address("10.99.0.2"), 80)
+
+
+def pair(box: str, number: int = 2) -> Veth:
+    return Veth(f"bv-case{number}", f"eth{number}", box, mac=f"02:00:00:00:01:{number:02x}", master="br-case")
+
+
+def endpoint(box: str, number: int = 2) -> list[Thing]:
+    """An endpoint of both families, as the bridge driver would state it."""
+    veth = pair(box, number)
+    own, own6 = ip_interface(f"10.99.0.{number}/24"), ip_interface(f"fd99::{number:x}/64")
+    return [
+        Port(veth.name),
+        Lawful(veth.name, veth.mac, (own.ip, own6.ip)),
+        veth,
+        Address(veth.peer, own, box),
+        Address(veth.peer, own6, box),
+        Up(veth.peer, box),
+    ]
+
+
+def default_routes(box: str, number: int = 2) -> list[Thing]:
+    gateways = (GATEWAY.address.ip, GATEWAY6.address.ip)
+    return [Route(f"eth{number}", None, via, via.version, box) for via in gateways]
+
+
+def whole(box: str) -> list[Thing]:
+    """A namespace with an endpoint on a network, in the order in which it can be made."""
+    return [Namespace(box), *RULES, *NETWORK, *endpoint(box), *default_routes(box)]
+
+
+def told(outcomes: Sequence[Outcome]) -> str:
+    """Outcomes as words: made, held, or the name of the errno."""
+    return " ".join(o if isinstance(o, str) else errno.errorcode[o.errno] for o in outcomes)
+
+
+# ---- made, held, gone
+
+
+def what_is_added_is_made_and_then_held(kernel: Kernel, box: str) -> None:
+    things = whole(box)
+    assert told(kernel.add(things)) == " ".join(["made"] * len(things))
+    assert kernel.missing(things) == []
+    assert told(kernel.add(things)) == " ".join(["held"] * len(things))
+
+
+def what_was_never_added_is_missing_in_order(kernel: Kernel, box: str) -> None:
+    things = whole(box)
+    assert kernel.missing(things) == things
+
+
+def only_what_does_not_hold_is_missing(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    gone: list[Thing] = [PUBLISH, Neigh("br-case", ip_address("10.99.0.9"), "02:00:00:00:00:09")]
+    assert kernel.missing([gone[0], *whole(box), gone[1]]) == gone
+
+
+def what_is_removed_backwards_leaves_nothing(kernel: Kernel, box: str) -> None:
+    kernel.guard([])
+    before = kernel.dump()
+    kernel.add(whole(box))
+    assert kernel.remove(whole(box)[::-1]) == []
+    assert kernel.missing(whole(box)) == whole(box)
+    kernel.settle()
+    assert kernel.dump() == before
+
+
+def removing_what_is_gone_is_no_error(kernel: Kernel, box: str) -> None:
+    assert kernel.remove(whole(box)[::-1]) == []
+    kernel.add(whole(box))
+    kernel.remove(whole(box)[::-1])
+    assert kernel.remove(whole(box)[::-1]) == []
+
+
+def names_can_be_used_again_at_once(kernel: Kernel, box: str) -> None:
+    for _ in range(3):
+        assert "E" not in told(kernel.add(whole(box)))
+        assert kernel.missing(whole(box)) == []
+        assert kernel.remove(whole(box)[::-1]) == []
+    assert kernel.missing(whole(box)) == whole(box)
+
+
+def the_same_state_has_the_same_dump(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    before = kernel.dump()
+    kernel.remove(endpoint(box)[::-1])
+    assert kernel.dump() != before
+    kernel.add([*endpoint(box), *default_routes(box)])
+    assert kernel.dump() == before
+
+
+def nothing_to_do_is_done(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    assert (kernel.add([]), kernel.remove([]), kernel.missing([])) == ([], [], [])
+
+
+def many_endpoints_are_made_and_removed_in_one_call(kernel: Kernel, box: str) -> None:
+    many = [thing for number in range(2, 42) for thing in endpoint(box, number)]
+    kernel.add([Namespace(box), *NETWORK])
+    assert told(kernel.add(many)) == " ".join(["made"] * len(many))
+    assert kernel.missing(many) == []
+    assert kernel.remove(many[::-1]) == []
+    assert kernel.missing(many) == many
+
+
+# ---- what hangs together
+
+
+def a_pair_goes_with_either_end(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    assert kernel.remove([pair(box)]) == []
+    addresses = [thing for thing in whole(box) if isinstance(thing, Address | Up) and thing.ns == box]
+    assert kernel.missing([pair(box), *addresses]) == [pair(box), *addresses]
+
+
+def a_namespace_takes_its_links_along(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    assert kernel.remove([Namespace(box)]) == []
+    assert Namespace(box) in kernel.missing([Namespace(box)])
+    kernel.settle()
+    assert "bv-case2" not in kernel.links()
+
+
+def a_namespace_made_again_is_empty(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    kernel.remove([Namespace(box)])
+    kernel.add([Namespace(box)])
+    inside = [thing for thing in whole(box) if isinstance(thing, Address | Up | Route) and thing.ns == box]
+    assert kernel.missing(inside) == inside
+    kernel.settle()
+    assert "E" not in told(kernel.add(endpoint(box)))
+
+
+def a_bridge_that_goes_leaves_its_ports(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    assert kernel.remove([BRIDGE]) == []
+    assert "bv-case2" in kernel.links()
+    assert kernel.missing([GATEWAY]) == [GATEWAY]
+
+
+def a_pair_with_both_ends_here(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    veth = Veth("bv-a", "bv-b", "")
+    # Linux has no path for "here", and needs none.
+    kernel.add([BRIDGE])
+    assert told(kernel.add([replace(veth, master="br-case"), Up("bv-b")])) == "made made"
+    assert {"bv-a", "bv-b"} <= set(kernel.links())
+
+
+# ---- refusals
+
+
+def what_linux_refuses_is_refused_with_its_errno(kernel: Kernel, box: str) -> None:
+    kernel.add([Namespace(box), *NETWORK, pair(box)])
+    near, far = ip_address("10.99.0.1"), ip_address("10.98.0.1")
+    mac = "02:00:00:00:00:09"
+    asked: list[tuple[Thing, str]] = [
+        (Address("nosuch", ip_interface("10.0.0.1/24")), "ENODEV"),
+        (Up("nosuch"), "ENODEV"),
+        (Route("nosuch", ip_network("10.1.0.0/24")), "ENODEV"),
+        (Neigh("nosuch", near, mac), "ENODEV"),
+        (Sysctl("net/ipv4/conf/nosuch/route_localnet", "1"), "ENOENT"),
+        (Address("eth0", ip_interface("10.0.0.1/24"), box + "-nosuch"), "ENOENT"),
+        (replace(pair(box), name="bv-new", peer="eth9", master="nosuch"), "ENODEV"),
+        (
+            replace(pair(box), name="bv-new", peer="eth9", master="bv-case2"),
+            "ENOTSUP",
+        ),  # Linux has one number for it and EOPNOTSUPP.
+        (replace(pair(box), name="bv-new", peer="eth9", peer_ns=box + "-nosuch"), "ENOENT"),
+        (replace(pair(box), name="bv-new"), "EEXIST"),
+        (replace(pair(box), peer="eth9"), "EEXIST"),
+        (Bridge("br-much-too-long-a-name"), "ERANGE"),
+        (Bridge("br-new", mtu=99999), "EINVAL"),
+        (replace(BRIDGE, mtu=1400), "EEXIST"),
+        (Route("eth2", ip_network("10.1.0.0/24"), ns=box), "ENETDOWN"),
+        (Route("br-case", ip_network("10.1.0.0/24"), far), "ENETUNREACH"),
+        (Route("br-case", ip_network("fd98::/64"), ip_address("fd98::1")), "EHOSTUNREACH"),
+        (Address("br-case", ip_interface("fd99::1/48")), "EEXIST"),
+    ]
+    before = kernel.dump()
+    given = "\n".join(f"{thing}: {told(kernel.add([thing]))}" for thing, _ in asked)
+    assert given == "\n".join(f"{thing}: {name}" for thing, name in asked)
+    assert kernel.dump() == before
+
+
+def a_refusal_names_the_thing(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    (refusal,) = kernel.add([Up("nosuch")])
+    assert isinstance(refusal, KernelError)
+    assert (refusal.what, str(refusal).endswith("no such device")) == ("ip link set nosuch up", True)
+
+
+def a_refusal_does_not_stop_what_is_behind_it(kernel: Kernel, box: str) -> None:
+    things = [Namespace(box), BRIDGE, Up("nosuch"), GATEWAY, *endpoint(box)]
+    assert told(kernel.add(things)) == "made made ENODEV made" + " made" * len(endpoint(box))
+
+
+def a_second_route_to_a_place_is_refused(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    others = [
+        Route("eth2", None, ip_address("10.99.0.7"), ns=box),
+        Route("eth2", None, ip_address("fd99::7"), ns=box),
+    ]
+    assert told(kernel.add(others)) == "EEXIST EEXIST"
+    assert kernel.missing(default_routes(box)) == []
+
+
+def an_element_with_another_value_is_refused_and_the_old_one_stays(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    kernel.add([PUBLISH])
+    other = replace(PUBLISH, to=ip_address("10.99.0.3"))
+    assert told(kernel.add([other])) == "EEXIST"
+    assert kernel.missing([PUBLISH, other]) == [other]
+    assert kernel.remove([other]) == []
+    assert kernel.missing([PUBLISH]) == []
+
+
+def rules_are_made_together_or_not_at_all(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    kernel.add([PUBLISH, TOGETHER])
+    fresh = Open(ip_address("10.99.0.2"), "tcp", 80)
+    batch: list[Thing] = [TOGETHER, fresh, replace(PUBLISH, to=ip_address("10.99.0.3"))]
+    assert told(kernel.add(batch)) == "held EEXIST EEXIST"
+    assert kernel.missing([PUBLISH, TOGETHER, fresh]) == [fresh]
+
+
+# ---- the firewall
+
+
+def guard_leaves_exactly_what_it_is_told(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    kernel.add([*RULES, PUBLISH])
+    kernel.guard([TOGETHER, Port("bv-x")])
+    assert kernel.missing([*RULES, PUBLISH, Port("bv-x")]) == [*RULES[1:], PUBLISH]
+    kernel.add([PUBLISH])
+    assert kernel.missing([TOGETHER, PUBLISH]) == []
+    kernel.guard([])
+    assert kernel.missing([TOGETHER, PUBLISH]) == [TOGETHER, PUBLISH]
+
+
+def every_kind_of_rule_comes_and_goes(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    six = ip_address("fd99::2")
+    rules: list[Thing] = [
+        *RULES,
+        PUBLISH,
+        Forward("br-case", 6, "routed"),
+        Masquerade("br-case", 6, ip_address("2001:db8::1")),
+        Publish("udp", ip_address("::1"), 53, six, 5353),
+        Open(six, "tcp", 443),
+        Port("bv-x"),
+        Lawful("bv-x", "02:00:00:00:00:09", (ip_address("10.99.0.2"), six)),
+        Apart("bv-x"),
+    ]
+    assert told(kernel.add(rules)) == " ".join(["made"] * len(rules))
+    assert kernel.missing(rules) == []
+    assert kernel.remove(rules[::-1]) == []
+    assert kernel.missing(rules) == rules
+
+
+# ---- sysctls, neighbours, forwarding entries
+
+
+def a_sysctl_has_its_value_and_goes_with_its_link(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    on = Sysctl("net/ipv4/conf/br-case/route_localnet", "1")
+    kernel.add([BRIDGE])
+    assert told(kernel.add([on])) == "made"
+    assert told(kernel.add([on])) == "held"
+    assert kernel.missing([on, replace(on, value="0")]) == [replace(on, value="0")]
+    assert kernel.remove([on]) == []
+    assert kernel.missing([on]) == []
+    kernel.remove([BRIDGE])
+    assert kernel.missing([on]) == [on]
+
+
+def a_neighbour_is_replaced(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    old = Neigh("br-case", ip_address("10.99.0.9"), "02:00:00:00:00:09")
+    new = replace(old, mac="02:00:00:00:00:0a")
+    kernel.add(NETWORK)
+    assert told(kernel.add([old, old, new])) == "made held made"
+    assert kernel.missing([old, new]) == [old]
+    assert kernel.remove([new]) == []
+    assert kernel.missing([new]) == [new]
+
+
+def a_vxlan_is_a_port_of_its_bridge(kernel: Kernel, box: str) -> None:
+    vxlan = Vxlan("vx-case", 4711, local=ip_address("10.99.0.1"), mac="02:00:00:00:00:0b", master="br-case")
+    kernel.add([Namespace(box), *NETWORK])
+    assert told(kernel.add([vxlan])) == "made"
+    assert told(kernel.add([vxlan])) == "held"
+    assert kernel.links()["vx-case"] == "vxlan"
+    assert kernel.remove([vxlan]) == []
+    assert kernel.missing([vxlan]) == [vxlan]
+
+
+# ---- sweeping, and what the host has
+
+
+def sweep_removes_what_is_not_kept_and_tells_it(kernel: Kernel, box: str) -> None:
+    other = box + "2"
+    kernel.add([*whole(box), Namespace(other), Bridge("br-old"), pair(other, 3)])
+    swept = kernel.sweep(whole(box))
+    assert kernel.missing([*whole(box), Bridge("br-old"), Namespace(other), pair(other, 3)]) == [
+        Bridge("br-old"),
+        Namespace(other),
+        pair(other, 3),
+    ]
+    for gone in ("br-old", "bv-case3", other):
+        assert any(gone in line for line in swept), (gone, swept)
+    assert kernel.sweep(whole(box)) == []
+
+
+def routes_are_what_the_host_has_an_address_in_or_a_route_to(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    before = set(kernel.routes())
+    kernel.add([*NETWORK, Route("br-case", ip_network("10.97.0.0/16"), ip_address("10.99.0.9"))])
+    kernel.add([Route("br-case", None, ip_address("10.99.0.9"))])
+    found = sorted(str(net) for net in set(kernel.routes()) - before)
+    assert found == ["10.97.0.0/16", "10.99.0.0/24", "fd99::/64"]
+
+
+def routes_of_a_namespace_are_not_the_hosts(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    before = set(kernel.routes())
+    kernel.add([Address("eth2", ip_interface("10.96.0.1/24"), box)])
+    assert set(kernel.routes()) == before
+
+
+def links_are_told_by_kind(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    links = kernel.links()
+    assert (links["lo"], links["br-case"], links["bv-case2"]) == ("", "bridge", "veth")
+    assert "eth2" not in links
+
+
+def a_port_cannot_be_had_on_an_address_that_is_not_the_hosts(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    kernel.add(NETWORK)
+    for own in ("0.0.0.0", "127.0.0.1", "10.99.0.1"):
+        assert kernel.port_holder("tcp", ip_address(own), 47111) is None
+    with pytest.raises(Failed, match="cannot assign requested address"):
+        kernel.port_holder("tcp", ip_address("203.0.113.1"), 47111)
+
+
+def flows_of_nobody_are_forgotten(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    kernel.forget_flows([])
+    kernel.forget_flows([ip_address("10.99.0.2"), ip_address("fd99::2")])
+
+
+# ---- apply
+
+
+def a_refusal_leaves_nothing_behind(kernel: Kernel, box: str) -> None:
+    kernel.guard([])
+    before = kernel.dump()
+    with pytest.raises(KernelError, match="ip link set nosuch up"):
+        bring_up(kernel, [*whole(box), Up("nosuch")])
+    kernel.settle()
+    assert kernel.dump() == before
+
+
+def a_refusal_leaves_what_held_before(kernel: Kernel, box: str) -> None:
+    bring_up(kernel, whole(box))
+    before = kernel.dump()
+    with pytest.raises(KernelError):
+        bring_up(kernel, [*whole(box), *endpoint(box, 3), Up("nosuch")])
+    kernel.settle()
+    assert kernel.dump() == before
+
+
+def taking_down_is_bringing_up_backwards(kernel: Kernel, box: str) -> None:
+    kernel.guard([])
+    before = kernel.dump()
+    bring_up(kernel, whole(box))
+    take_down(kernel, whole(box))
+    take_down(kernel, whole(box))
+    kernel.settle()
+    assert kernel.dump() == before
+
+
+def what_somebody_removed_is_repaired(kernel: Kernel, box: str) -> None:
+    bring_up(kernel, whole(box))
+    before = kernel.dump()
+    kernel.remove([pair(box), GATEWAY])
+    expected = [GATEWAY, *[t for t in [*endpoint(box), *default_routes(box)] if not isinstance(t, Port | Lawful)]]
+    assert repair(kernel, whole(box)) == expected
+    assert kernel.dump() == before
+
+
+def a_default_route_is_shifted_to_another_link(kernel: Kernel, box: str) -> None:
+    bring_up(kernel, [*whole(box), *endpoint(box, 3)])
+    shift(kernel, default_routes(box, 2), default_routes(box, 3))
+    assert kernel.missing([*default_routes(box, 2), *default_routes(box, 3)]) == default_routes(box, 2)
+
+
+def a_shift_that_is_refused_leaves_the_old(kernel: Kernel, box: str) -> None:
+    bring_up(kernel, whole(box))
+    before = kernel.dump()
+    old = [*endpoint(box), *default_routes(box)]
+    with pytest.raises(KernelError):
+        shift(kernel, old, [*endpoint(box, 3), Up("nosuch")])
+    kernel.settle()
+    assert kernel.dump() == before
+
+
+CASES: tuple[Case, ...] = (
+    what_is_added_is_made_and_then_held,
+    what_was_never_added_is_missing_in_order,
+    only_what_does_not_hold_is_missing,
+    what_is_removed_backwards_leaves_nothing,
+    removing_what_is_gone_is_no_error,
+    names_can_be_used_again_at_once,
+    the_same_state_has_the_same_dump,
+    nothing_to_do_is_done,
+    many_endpoints_are_made_and_removed_in_one_call,
+    a_pair_goes_with_either_end,
+    a_namespace_takes_its_links_along,
+    a_namespace_made_again_is_empty,
+    a_bridge_that_goes_leaves_its_ports,
+    a_pair_with_both_ends_here,
+    what_linux_refuses_is_refused_with_its_errno,
+    a_refusal_names_the_thing,
+    a_refusal_does_not_stop_what_is_behind_it,
+    a_second_route_to_a_place_is_refused,
+    an_element_with_another_value_is_refused_and_the_old_one_stays,
+    rules_are_made_together_or_not_at_all,
+    guard_leaves_exactly_what_it_is_told,
+    every_kind_of_rule_comes_and_goes,
+    a_sysctl_has_its_value_and_goes_with_its_link,
+    a_neighbour_is_replaced,
+    a_vxlan_is_a_port_of_its_bridge,
+    sweep_removes_what_is_not_kept_and_tells_it,
+    routes_are_what_the_host_has_an_address_in_or_a_route_to,
+    routes_of_a_namespace_are_not_the_hosts,
+    links_are_told_by_kind,
+    a_port_cannot_be_had_on_an_address_that_is_not_the_hosts,
+    flows_of_nobody_are_forgotten,
+    a_refusal_leaves_nothing_behind,
+    a_refusal_leaves_what_held_before,
+    taking_down_is_bringing_up_backwards,
+    what_somebody_removed_is_repaired,
+    a_default_route_is_shifted_to_another_link,
+    a_shift_that_is_refused_leaves_the_old,
+)
