@@ -9,7 +9,7 @@ from typing import IO, TypeVar, cast
 from bascule.api.body import Upload
 from bascule.api.exchange import Exchange, Headers, Limits
 from bascule.api.pool import Pool
-from bascule.api.shapes import filters, times, values
+from bascule.api.shapes import filters, system, times, values
 from bascule.api.shapes.system import About
 from bascule.containers.containers import Containers
 from bascule.engine.engine import Engine
@@ -35,6 +35,16 @@ class House:
     slow: Pool
     """For calls that may wait for people or processes; they never hold up the quick ones."""
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def headers(self) -> Headers:
+        """What every answer says."""
+        return (
+            ("Api-Version", system.text(system.API)),
+            ("Docker-Experimental", "false"),
+            ("Ostype", "linux"),
+            ("Server", f"Bascule/{self.about.version} (linux)"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,10 @@ class Ask:
         """The body as a file, for a worker thread."""
         source = Upload(self.exchange.request.body, self.loop, self.house.limits.upload_stall_seconds)
         return cast(IO[bytes], io.BufferedReader(source, UPLOAD_BUFFER))
+
+    def begin(self, kind: str) -> None:
+        """Send the head of a streamed answer at once: clients wait for it before they go on."""
+        self.exchange.begin(200, [*self.house.headers, ("Content-Type", kind)])
 
     async def call(self, work: Callable[[], T], *, slow: bool = False) -> T:
         """*work*'s result, from a worker thread."""

@@ -27,13 +27,7 @@ class Dispatch:
     def __init__(self, house: House, table: Table) -> None:
         self._house = house
         self._table = table
-        about = house.about
-        self._headers = (
-            ("Api-Version", system.text(system.API)),
-            ("Docker-Experimental", "false"),
-            ("Ostype", "linux"),
-            ("Server", f"Bascule/{about.version} (linux)"),
-        )
+        self._headers = house.headers
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request.  Never raises but for a client that is gone."""

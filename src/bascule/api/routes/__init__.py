@@ -1,5 +1,16 @@
-"""Every request that is answered, noun by noun."""
+"""Every request that is answered, noun by noun.  Of two routes that fit, the first wins."""
 
-from bascule.api.routes import networks, system
+from bascule.api.routes import archive, containers, elsewhere, events, images, networks, streams, system, volumes
+from bascule.api.table import Route
 
-ROUTES = (*system.ROUTES, *networks.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *networks.ROUTES,
+    *containers.ROUTES,
+    *streams.ROUTES,
+    *archive.ROUTES,
+    *elsewhere.ROUTES,
+    *images.ROUTES,
+    *volumes.ROUTES,
+    *events.ROUTES,
+)

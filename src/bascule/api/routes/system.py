@@ -1,7 +1,10 @@
 """What the daemon says of itself."""
 
+from collections import Counter
+
 from bascule.api.ask import TEXT, Ask, Reply, reply
-from bascule.api.shapes import system
+from bascule.api.routes.containers import everything
+from bascule.api.shapes import image, system
 from bascule.api.table import Route
 
 _PONG = Reply(200, b"OK", TEXT, system.PING)
@@ -21,9 +24,31 @@ def info(ask: Ask) -> Reply:
     return reply(system.info(about, ask.containers.containers(), images, now))
 
 
+def usage(ask: Ask) -> Reply:
+    """GET /system/df.  What containers and volumes hold is not counted: it would mean reading all of it."""
+    containers = ask.containers
+    users = Counter(c.image for c in containers.containers())
+    images = containers.images.images()
+    mounted = {m.source for c in containers.containers() for m in c.mounts if m.kind == "volume"}
+    volumes = [
+        {**image.volume(v), "UsageData": {"RefCount": int(v.id in mounted), "Size": -1}}
+        for v in containers.volumes.volumes()
+    ]
+    return reply(
+        {
+            "LayersSize": sum(i.size for i in images),
+            "Images": [image.summary(i, users[i.id], ask.version) for i in images],
+            "Containers": everything(ask),
+            "Volumes": volumes,
+            "BuildCache": [],
+        }
+    )
+
+
 ROUTES = (
     Route("GET", "/_ping", ping),
     Route("HEAD", "/_ping", ping),
     Route("GET", "/version", version),
     Route("GET", "/info", info),
+    Route("GET", "/system/df", usage, slow=True),
 )

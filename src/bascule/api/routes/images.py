@@ -1,0 +1,132 @@
+"""Images: list, inspect, import, load, save, pull, tag, remove, prune."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import IO
+
+from bascule.api.ask import JSON, TAR, Ask, Reply, Stream, empty, reply
+from bascule.api.shapes import image as shape
+from bascule.api.shapes import values
+from bascule.api.table import Route
+from bascule.model.container import Image
+from bascule.model.errors import Invalid
+
+PIECE = 256 << 10
+
+
+def listing(ask: Ask) -> Reply:
+    asked = ask.filters(shape.FILTERS)
+    users = Counter(c.image for c in ask.containers.containers())
+    images = ask.containers.images
+    found = shape.matching(
+        images.images(),
+        asked,
+        before=images.image(asked.get("before")[0]) if "before" in asked else None,
+        since=images.image(asked.get("since")[0]) if "since" in asked else None,
+        now=ask.house.now(),
+    )
+    return reply([shape.summary(image, users[image.id], ask.version) for image in found])
+
+
+def inspect(ask: Ask) -> Reply:
+    return reply(shape.inspect(ask.containers.images.image(ask.name), ask.version))
+
+
+def history(ask: Ask) -> Reply:
+    images = ask.containers.images
+    return reply(shape.history(images.history(ask.name), images.image(ask.name)))
+
+
+def told(*documents: dict[str, str]) -> Iterator[bytes]:
+    return (values.encode(document) for document in documents)
+
+
+def create(ask: Ask) -> Stream:
+    """`pull` (fromImage) and `import` (fromSrc=-).  Progress comes line by line, and errors after the head too."""
+    source, name, tag = ask.text("fromSrc"), ask.text("fromImage"), ask.text("tag")
+    if name:
+        return Stream(_pull(ask, f"{name}{'@' if tag.startswith('sha256:') else ':'}{tag}" if tag else name), JSON)
+    if source != "-":
+        raise Invalid("import: only a tar in the request's body (fromSrc=-) can be imported")
+    repository = ask.text("repo")
+    made = ask.containers.images.import_(
+        ask.upload(),
+        f"{repository}:{tag}" if repository and tag else repository,
+        ask.exchange.request.query.get("changes", "").splitlines(),
+        ask.text("message"),
+    )
+    return Stream(told({"status": made.id}), JSON)
+
+
+def _pull(ask: Ask, name: str) -> Iterator[bytes]:
+    yield from told({"status": f"Pulling from {name}"})
+    image = ask.containers.images.pull(name)
+    yield from told({"status": f"Digest: {image.id}"}, {"status": f"Status: Downloaded newer image for {name}"})
+
+
+def load(ask: Ask) -> Stream:
+    names = ask.containers.images.load(ask.upload())
+    return Stream(
+        told(
+            *({"stream": f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}\n"} for name in names)
+        ),
+        JSON,
+    )
+
+
+def pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """A file's bytes; it is closed at the end, or when nobody wants more."""
+    with file:
+        while data := file.read(PIECE):
+            yield data
+
+
+def save(ask: Ask) -> Stream:
+    named = [ask.name] if "name" in ask.params else ask.exchange.request.query.get("names", "").split(",")
+    if named == [""]:
+        raise Invalid("no image names were given (names=…)")
+    return Stream(pieces(ask.containers.images.save(named)), TAR)
+
+
+def tag(ask: Ask) -> Reply:
+    repository, label = ask.text("repo"), ask.text("tag")
+    if not repository:
+        raise Invalid("invalid reference format")
+    ask.containers.images.tag(ask.name, f"{repository}:{label}" if label else repository)
+    return empty(201)
+
+
+def remove(ask: Ask) -> Reply:
+    return reply(shape.removed(ask.containers.images.remove(ask.name, force=ask.flag("force"))))
+
+
+def prune(ask: Ask) -> Reply:
+    asked, now = ask.filters(shape.PRUNE), ask.house.now()
+    unnamed_only, until = asked.flag("dangling") is not False, asked.until(now)
+
+    def wanted(image: Image) -> bool:
+        return (
+            not (unnamed_only and image.tags)
+            and (until is None or image.created <= until)
+            and asked.labels(image.config.labels)
+            and not ("label!" in asked and asked.labels(image.config.labels, "label!"))
+        )
+
+    before = {image.id: image.size for image in ask.containers.images.images()}
+    gone = ask.containers.images.prune(wanted)
+    space = sum(before.get(what, 0) for action, what in gone if action == "deleted")
+    return reply({"ImagesDeleted": shape.removed(gone) or None, "SpaceReclaimed": space})
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/images/json", listing),
+    Route("POST", "/images/create", create, "stream"),
+    Route("POST", "/images/load", load, "stream"),
+    Route("GET", "/images/get", save, slow=True),
+    Route("POST", "/images/prune", prune, slow=True),
+    Route("GET", "/images/{name}/json", inspect),
+    Route("GET", "/images/{name}/history", history),
+    Route("GET", "/images/{name}/get", save, slow=True),
+    Route("POST", "/images/{name}/tag", tag),
+    Route("DELETE", "/images/{name}", remove, slow=True),
+)

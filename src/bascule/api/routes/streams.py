@@ -1,0 +1,112 @@
+"""Containers: answers that take time, and connections that stop being HTTP."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+
+from bascule.api import hijack
+from bascule.api.ask import JSON, Ask, Reply, Stream, empty, reply
+from bascule.api.routes.containers import size
+from bascule.api.shapes import container as shape
+from bascule.api.shapes import container_spec, frames, values
+from bascule.api.shapes.container_body import ExecBody, ExecStartBody
+from bascule.api.table import Route
+from bascule.containers.logs import LogLine
+from bascule.model.errors import BasculeError, Invalid
+
+
+async def wait(ask: Ask) -> None:
+    """The head is sent as soon as the wait is registered: `docker run` starts the container only then."""
+    waiter = await ask.call(partial(ask.containers.wait, ask.name, ask.text("condition") or "not-running"))
+    ask.begin(JSON)
+    answer: dict[str, object]
+    try:
+        code = await asyncio.wrap_future(waiter)
+        answer = {"StatusCode": code}
+    except BasculeError as refusal:
+        answer = {"StatusCode": 125, "Error": {"Message": str(refusal)}}
+    await ask.exchange.write(values.encode(answer))
+    ask.exchange.end()
+
+
+def _streams(ask: Ask) -> tuple[int, ...]:
+    return tuple(number for number, name in ((1, "stdout"), (2, "stderr")) if ask.flag(name))
+
+
+def logs(ask: Ask) -> Stream:
+    streams = _streams(ask)
+    if not streams:
+        raise Invalid("Bad parameters: you must choose at least one stream")
+    found = ask.containers.container(ask.name)
+    tail = ask.text("tail", "all")
+    lines = ask.containers.logs(
+        found.id,
+        follow=ask.flag("follow"),
+        tail=int(tail) if tail.isdigit() else None,
+        since=ask.moment("since"),
+        until=ask.moment("until"),
+    )
+    pieces = _pieces(
+        lines, streams, tty=found.spec.tty, timestamps=ask.flag("timestamps"), details=ask.flag("details")
+    )
+    return Stream(pieces, frames.kind(tty=found.spec.tty, version=ask.version), close=getattr(lines, "close", None))
+
+
+def _pieces(
+    lines: Iterator[LogLine], streams: tuple[int, ...], *, tty: bool, timestamps: bool, details: bool
+) -> Iterator[bytes]:
+    for line in lines:
+        if line.stream in streams:
+            data = frames.log_line(line.time, b" " + line.data if details else line.data, timestamps=timestamps)
+            yield data if tty else frames.frame(line.stream, data)
+
+
+async def attach(ask: Ask) -> None:
+    keys = frames.detach_keys(ask.text("detachKeys"))
+    asked = partial(
+        ask.containers.attach,
+        ask.name,
+        stdin=ask.flag("stdin"),
+        logs=ask.flag("logs"),
+        stream=ask.flag("stream"),
+    )
+    await hijack.join(ask, await ask.call(asked), streams=_streams(ask), keys=keys)
+
+
+def exec_create(ask: Ask) -> Reply:
+    spec = container_spec.exec_spec(ask.body(ExecBody))
+    return reply({"Id": ask.containers.exec_create(ask.name, spec)}, 201)
+
+
+async def exec_start(ask: Ask) -> Reply | None:
+    body = ask.body(ExecStartBody)
+    spec = (await ask.call(partial(ask.containers.exec_inspect, ask.name))).spec
+    begin = partial(ask.containers.exec_start, ask.name, detach=bool(body.Detach), tty=bool(body.Tty))
+    attachment = await ask.call(begin, slow=True)
+    if attachment is None:
+        return empty(200)
+    streams = tuple(number for number, wanted in ((1, spec.stdout), (2, spec.stderr)) if wanted)
+    # A terminal is one stream: whoever wants any of it gets it.
+    await hijack.join(ask, attachment, streams=(1, 2) if attachment.tty else streams, keys=frames.detach_keys(""))
+    return None
+
+
+def exec_inspect(ask: Ask) -> Reply:
+    return reply(shape.execution(ask.containers.exec_inspect(ask.name)))
+
+
+def exec_resize(ask: Ask) -> Reply:
+    height, width = size(ask)
+    ask.containers.exec_resize(ask.name, height, width)
+    return empty(200)
+
+
+ROUTES = (
+    Route("POST", "/containers/{name}/wait", wait),
+    Route("GET", "/containers/{name}/logs", logs),
+    Route("POST", "/containers/{name}/attach", attach),
+    Route("POST", "/containers/{name}/exec", exec_create, "json"),
+    Route("POST", "/exec/{name}/start", exec_start, "json"),
+    Route("GET", "/exec/{name}/json", exec_inspect),
+    Route("POST", "/exec/{name}/resize", exec_resize),
+)

@@ -1,0 +1,249 @@
+"""A container as inspect shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bascule.api.shapes import endpoint, mounts, ports, times
+from bascule.model.container import Container, ContainerSpec, Exec, Image, Resources, State
+from bascule.model.endpoint import Endpoint, EndpointSpec
+from bascule.model.names import short
+
+Places = Mapping[str, tuple[EndpointSpec, Endpoint | None]]
+"""By network name: what was asked for, and what is while the container runs."""
+
+DEFAULT = "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What belongs to a container and is not in its own record."""
+
+    places: Places
+    image: Image | None = None
+    volumes: Mapping[str, str] | None = None
+    """Mount points by volume name."""
+    home: str = ""
+    """The directory with the container's hosts, hostname and resolv.conf."""
+    log: str = ""
+    execs: tuple[str, ...] = ()
+
+
+def is_running(state: State) -> bool:
+    return state.status in ("running", "paused", "restarting")
+
+
+def inspect(container: Container, around: Around, version: tuple[int, int]) -> dict[str, Any]:
+    """GET /containers/{id}/json."""
+    spec = container.spec
+    return {
+        "Id": container.id,
+        "Created": times.rfc3339(container.created),
+        "Path": container.path,
+        "Args": list(container.args),
+        "State": state(container.state),
+        "Image": container.image,
+        "ResolvConfPath": f"{around.home}/resolv.conf" if around.home else "",
+        "HostnamePath": f"{around.home}/hostname" if around.home else "",
+        "HostsPath": f"{around.home}/hosts" if around.home else "",
+        "LogPath": around.log,
+        "Name": f"/{container.name}",
+        "RestartCount": container.state.restarts,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": list(around.execs) or None,
+        "HostConfig": host_config(spec),
+        "GraphDriver": {"Name": "overlay2", "Data": {}},
+        "Mounts": mounts.show(container.mounts or spec.mounts, around.volumes or {}),
+        "Config": config(container, around.image),
+        "NetworkSettings": network_settings(container, around.places, version),
+    }
+
+
+def state(of: State) -> dict[str, Any]:
+    return {
+        "Status": of.status,
+        "Running": is_running(of),
+        "Paused": of.status == "paused",
+        "Restarting": of.status == "restarting",
+        "OOMKilled": of.oom_killed,
+        "Dead": of.status == "dead",
+        "Pid": of.pid,
+        "ExitCode": of.exit_code,
+        "Error": of.error,
+        "StartedAt": times.rfc3339(of.started),
+        "FinishedAt": times.rfc3339(of.finished),
+    }
+
+
+def config(container: Container, image: Image | None) -> dict[str, Any]:
+    """What was asked for, with what the image adds where nothing was."""
+    spec = container.spec
+    base = image.config if image else None
+    exposed = dict.fromkeys((*(base.exposed if base else ()), *spec.exposed))
+    env = {line.partition("=")[0]: line for line in (*(base.env if base else ()), *spec.env)}
+    given = spec.entrypoint is not None
+    entrypoint = spec.entrypoint if given else (base.entrypoint if base else ())
+    command = spec.command or (() if given or base is None else base.command)
+    shown: dict[str, Any] = {
+        "Hostname": spec.hostname or short(container.id),
+        "Domainname": spec.domainname,
+        "User": spec.user or (base.user if base else ""),
+        "AttachStdin": spec.open_stdin,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": spec.tty,
+        "OpenStdin": spec.open_stdin,
+        "StdinOnce": spec.stdin_once,
+        "Env": list(env.values()),
+        "Cmd": list(command) or None,
+        "Image": spec.image,
+        "Volumes": {path: {} for path in base.volumes} if base and base.volumes else None,
+        "WorkingDir": spec.workdir or (base.workdir if base else ""),
+        "Entrypoint": list(entrypoint or ()) or None,
+        "OnBuild": None,
+        "Labels": {**(base.labels if base else {}), **spec.labels},
+    }
+    if exposed:
+        shown["ExposedPorts"] = {f"{number}/{proto}": {} for proto, number in exposed}
+    if spec.stop_signal:
+        shown["StopSignal"] = spec.stop_signal
+    if spec.stop_timeout is not None:
+        shown["StopTimeout"] = spec.stop_timeout
+    if spec.mac:
+        shown["MacAddress"] = spec.mac
+    return shown
+
+
+def host_config(spec: ContainerSpec) -> dict[str, Any]:
+    return {
+        "Binds": mounts.binds(spec.mounts),
+        "ContainerIDFile": "",
+        "LogConfig": {"Type": "json-file", "Config": {}},
+        "NetworkMode": spec.network_mode,
+        "PortBindings": ports.asked(spec.ports),
+        "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.max_retries},
+        "AutoRemove": spec.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": list(spec.volumes_from) or None,
+        "ConsoleSize": [0, 0],
+        "CapAdd": list(spec.cap_add) or None,
+        "CapDrop": list(spec.cap_drop) or None,
+        "CgroupnsMode": "private",
+        "Dns": list(spec.dns),
+        "DnsOptions": list(spec.dns_options),
+        "DnsSearch": list(spec.dns_search),
+        "ExtraHosts": list(spec.extra_hosts) or None,
+        "GroupAdd": list(spec.groups) or None,
+        "IpcMode": spec.ipc_mode or "private",
+        "Links": list(spec.links) or None,
+        "OomScoreAdj": 0,
+        "PidMode": spec.pid_mode,
+        "Privileged": spec.privileged,
+        "PublishAllPorts": spec.publish_all,
+        "ReadonlyRootfs": spec.read_only,
+        "SecurityOpt": list(spec.security_opt) or None,
+        "UTSMode": spec.uts_mode,
+        **dict.fromkeys(("UsernsMode", "Isolation", "Runtime", "Cgroup"), ""),
+        **limits(spec.resources),
+        "Devices": [_device(text) for text in spec.devices] or [],
+        "DeviceCgroupRules": None,
+        "DeviceRequests": None,
+        "Sysctls": dict(spec.sysctls) or None,
+        "Init": spec.init or None,
+        "Tmpfs": {m.target: ",".join(m.options) for m in spec.mounts if m.kind == "tmpfs"} or None,
+        "MaskedPaths": [],
+        "ReadonlyPaths": [],
+    }
+
+
+def limits(of: Resources) -> dict[str, Any]:
+    return {
+        "ShmSize": of.shm_size,
+        "CpuShares": of.cpu_shares,
+        "Memory": of.memory,
+        "NanoCpus": of.nano_cpus,
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "CpuPeriod": 0,
+        "CpuQuota": 0,
+        "CpusetCpus": of.cpuset_cpus,
+        "CpusetMems": "",
+        "MemoryReservation": of.memory_reservation,
+        "MemorySwap": of.memory_swap,
+        "MemorySwappiness": None,
+        "OomKillDisable": None,
+        "PidsLimit": of.pids or None,
+        "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in of.ulimits],
+    }
+
+
+def _device(text: str) -> dict[str, str]:
+    host, inside, permissions = [*text.split(":"), "", ""][:3]
+    return {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": permissions or "rwm"}
+
+
+def networks(container: Container, places: Places, version: tuple[int, int]) -> dict[str, Any]:
+    """NetworkSettings.Networks."""
+    return {
+        name: endpoint.show(asked, ep, container=container.id, named=name != DEFAULT, version=version)
+        for name, (asked, ep) in places.items()
+    }
+
+
+def network_settings(container: Container, places: Places, version: tuple[int, int]) -> dict[str, Any]:
+    """NetworkSettings: the fields at its top are those of the default bridge, a relic of Docker's first years."""
+    live = [ep for _, ep in places.values() if ep]
+    asked, first = places.get(DEFAULT, (EndpointSpec(), None))
+    relic = endpoint.show(asked, first, container=container.id, named=False, version=version)
+    exposed = container.spec.exposed if is_running(container.state) else ()
+    fields = (
+        "EndpointID",
+        "Gateway",
+        "GlobalIPv6Address",
+        "GlobalIPv6PrefixLen",
+        "IPAddress",
+        "IPPrefixLen",
+        "IPv6Gateway",
+        "MacAddress",
+    )
+    return {
+        "Bridge": "",
+        "SandboxID": container.sandbox,
+        "SandboxKey": next((ep.key for ep in live), ""),
+        "Ports": ports.show([port for ep in live for port in ep.ports], exposed),
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        **{name: relic[name] for name in fields},
+        "Networks": networks(container, places, version),
+    }
+
+
+def execution(of: Exec) -> dict[str, Any]:
+    """GET /exec/{id}/json."""
+    command = of.spec.command
+    return {
+        "ID": of.id,
+        "Running": of.running,
+        "ExitCode": of.exit_code,
+        "ProcessConfig": {
+            "tty": of.spec.tty,
+            "entrypoint": command[0],
+            "arguments": list(command[1:]),
+            "privileged": of.spec.privileged,
+            "user": of.spec.user,
+        },
+        "OpenStdin": of.spec.stdin,
+        "OpenStderr": of.spec.stderr,
+        "OpenStdout": of.spec.stdout,
+        "CanRemove": False,
+        "ContainerID": of.container,
+        "DetachKeys": "",
+        "Pid": of.pid,
+    }

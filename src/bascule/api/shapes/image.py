@@ -1,0 +1,185 @@
+"""Images and volumes in Docker's words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from bascule.api.shapes import times
+from bascule.api.shapes.filters import Filters
+from bascule.model.container import Image, ImageConfig, Step, Volume
+from bascule.model.errors import Invalid
+
+FILTERS = ("before", "dangling", "label", "reference", "since", "until")
+UNNAMED = "<none>:<none>"
+
+
+def summary(image: Image, users: int, version: tuple[int, int]) -> dict[str, Any]:
+    """One line of GET /images/json."""
+    shown: dict[str, Any] = {
+        "Id": image.id,
+        "ParentId": "",
+        "RepoTags": list(image.tags) or ([] if version >= (1, 43) else [UNNAMED]),
+        "RepoDigests": [],
+        "Created": image.created // times.SECOND,
+        "Size": image.size,
+        "SharedSize": -1,
+        "Labels": dict(image.config.labels) or None,
+        "Containers": users,
+    }
+    return shown if version >= (1, 44) else shown | {"VirtualSize": image.size}
+
+
+def inspect(image: Image, version: tuple[int, int]) -> dict[str, Any]:
+    """GET /images/{name}/json."""
+    shown: dict[str, Any] = {
+        "Id": image.id,
+        "RepoTags": list(image.tags),
+        "RepoDigests": [],
+        "Parent": "",
+        "Comment": image.comment,
+        "Created": times.rfc3339(image.created),
+        "DockerVersion": "",
+        "Author": image.author,
+        "Config": config(image.config),
+        "Architecture": image.architecture,
+        "Os": "linux",
+        "Size": image.size,
+        "GraphDriver": {"Name": "overlay2", "Data": {}},
+        "RootFS": {"Type": "layers", "Layers": list(image.layers)},
+        "Metadata": {"LastTagTime": times.NEVER},
+    }
+    return shown if version >= (1, 44) else shown | {"VirtualSize": image.size}
+
+
+def config(of: ImageConfig) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "Hostname": "",
+        "Domainname": "",
+        "User": of.user,
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "OpenStdin": False,
+        "StdinOnce": False,
+        "Env": list(of.env) or None,
+        "Cmd": list(of.command) or None,
+        "Image": "",
+        "Volumes": {path: {} for path in of.volumes} or None,
+        "WorkingDir": of.workdir,
+        "Entrypoint": list(of.entrypoint) or None,
+        "OnBuild": None,
+        "Labels": dict(of.labels) or None,
+    }
+    if of.exposed:
+        shown["ExposedPorts"] = {f"{number}/{proto}": {} for proto, number in of.exposed}
+    if of.stop_signal:
+        shown["StopSignal"] = of.stop_signal
+    return shown
+
+
+def history(steps: Sequence[Step], image: Image) -> list[dict[str, Any]]:
+    """GET /images/{name}/history, newest first: only the newest line has an id and names."""
+    return [
+        {
+            "Id": image.id if at == 0 else "<missing>",
+            "Created": step.created // times.SECOND,
+            "CreatedBy": step.created_by,
+            "Tags": (list(image.tags) or None) if at == 0 else None,
+            "Size": step.size,
+            "Comment": step.comment,
+        }
+        for at, step in enumerate(steps)
+    ]
+
+
+def removed(done: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """What a removal tells: [{"Untagged": …}, {"Deleted": …}]."""
+    return [{action.title(): what} for action, what in done]
+
+
+def matching(
+    images: Sequence[Image], asked: Filters, *, before: Image | None, since: Image | None, now: int
+) -> list[Image]:
+    """The images that a list's filters accept."""
+    dangling, until = asked.flag("dangling"), asked.until(now)
+    return [
+        image
+        for image in images
+        if (dangling is None or dangling == (not image.tags and not image.host_root))
+        and asked.labels(image.config.labels)
+        and (before is None or image.created < before.created)
+        and (since is None or image.created > since.created)
+        and (until is None or image.created <= until)
+        and _referenced(image, asked.get("reference"))
+    ]
+
+
+def _referenced(image: Image, patterns: Sequence[str]) -> bool:
+    return not patterns or any(
+        _glob(pattern, tag) or _glob(pattern, tag.rpartition(":")[0]) for pattern in patterns for tag in image.tags
+    )
+
+
+def _glob(pattern: str, text: str) -> bool:
+    """path.Match: a star does not cross a slash."""
+    parts, words = pattern.split("/"), text.split("/")
+    return len(parts) == len(words) and all(_part(p, w) for p, w in zip(parts, words, strict=True))
+
+
+def _part(pattern: str, word: str) -> bool:
+    if not pattern:
+        return not word
+    if pattern[0] == "*":
+        return any(_part(pattern[1:], word[at:]) for at in range(len(word) + 1))
+    return bool(word) and pattern[0] in ("?", word[0]) and _part(pattern[1:], word[1:])
+
+
+PRUNE = ("dangling", "label", "label!", "until")
+
+
+class VolumeBody(Struct):
+    """POST /volumes/create."""
+
+    Name: str | None = None
+    Driver: str | None = None
+    DriverOpts: dict[str, str] | None = None
+    Labels: dict[str, str] | None = None
+
+
+def check_driver(body: VolumeBody) -> None:
+    """Raise Invalid for a driver that is not there."""
+    if body.Driver not in (None, "", "local", "default"):
+        raise Invalid(
+            f'create {body.Name or ""}: error looking up volume plugin {body.Driver}: plugin "{body.Driver}"'
+            " not found"
+        )
+
+
+def volume(of: Volume) -> dict[str, Any]:
+    return {
+        "CreatedAt": times.rfc3339(of.created - of.created % times.SECOND),
+        "Driver": of.driver,
+        "Labels": dict(of.labels) or None,
+        "Mountpoint": of.mountpoint,
+        "Name": of.id,
+        "Options": dict(of.options) or None,
+        "Scope": "local",
+    }
+
+
+VOLUMES = ("dangling", "driver", "label", "name")
+
+
+def volumes_matching(volumes: Sequence[Volume], asked: Filters, used: Mapping[str, int]) -> list[Volume]:
+    """The volumes that a list's filters accept; *used* counts containers by volume name."""
+    dangling = asked.flag("dangling")
+    return [
+        one
+        for one in volumes
+        if asked.match("name", one.id)
+        and asked.exact("driver", one.driver)
+        and asked.labels(one.labels)
+        and (dangling is None or dangling == (one.id not in used))
+    ]

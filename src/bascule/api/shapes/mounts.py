@@ -1,0 +1,138 @@
+"""Mounts in Docker's notations: Binds, Mounts, Tmpfs, and a container's Mounts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bascule.api.shapes.container_body import MountBody
+from bascule.model.container import Mount
+from bascule.model.errors import Invalid
+
+# volume/mounts/linux_parser.go
+_PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
+_MODES = ("ro", "rw", "z", "Z", "nocopy", "cached", "consistent", "delegated", *_PROPAGATIONS)
+
+
+def _not_absolute(kind: str, path: str) -> str:
+    return f"invalid mount config for type \"{kind}\": invalid mount path: '{path}' mount path must be absolute"
+
+
+def bind(text: str) -> Mount:
+    """`source:target[:options]`, or a target alone for an anonymous volume.  Raises Invalid."""
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not source or ":" in mode or (":" in text and not target):
+        raise Invalid(f"invalid volume specification: '{text}'")
+    if not target:
+        source, target = "", source
+    if not target.startswith("/"):
+        kind = "bind" if source.startswith("/") else "volume"
+        raise Invalid(f"invalid volume specification: '{text}': {_not_absolute(kind, target)}")
+    return _bound(source, target, [word for word in mode.split(",") if word], text)
+
+
+def _bound(source: str, target: str, words: Sequence[str], text: str) -> Mount:
+    for word in words:
+        if word not in _MODES:
+            raise Invalid(f"invalid mode: {','.join(words)}")
+    if target.rstrip("/") == "":
+        raise Invalid(f"invalid volume specification: '{text}': destination can't be '/'")
+    return Mount(
+        "bind" if source.startswith("/") else "volume",
+        target,
+        source,
+        read_only="ro" in words,
+        options=tuple(word for word in words if word not in ("ro", "rw")),
+    )
+
+
+def mount(body: MountBody) -> Mount:
+    """An entry of Mounts.  Raises Invalid."""
+    kind, target, source = body.Type or "", body.Target or "", body.Source or ""
+    if kind not in ("bind", "volume", "tmpfs"):
+        raise Invalid(f'mount type "{kind}" unknown' if kind else "mount type unknown")
+    wrong = f'invalid mount config for type "{kind}": '
+    if not target:
+        raise Invalid(f"{wrong}field Target must not be empty")
+    if not target.startswith("/"):
+        raise Invalid(_not_absolute(kind, target))
+    match kind:
+        case "bind":
+            if not source:
+                raise Invalid(f"{wrong}field Source must not be empty")
+            if not source.startswith("/"):
+                raise Invalid(_not_absolute(kind, source))
+            return Mount("bind", target, source, bool(body.ReadOnly), _bind_options(body))
+        case "tmpfs":
+            if source:
+                raise Invalid(f"{wrong}field Source must not be specified")
+            return Mount("tmpfs", target, "", bool(body.ReadOnly), _tmpfs_options(body))
+        case _:
+            nocopy = ("nocopy",) if body.VolumeOptions and body.VolumeOptions.NoCopy else ()
+            return Mount("volume", target, source, bool(body.ReadOnly), nocopy)
+
+
+def _bind_options(body: MountBody) -> tuple[str, ...]:
+    propagation = body.BindOptions.Propagation if body.BindOptions else None
+    if propagation and propagation not in _PROPAGATIONS:
+        raise Invalid(f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
+    return (propagation,) if propagation else ()
+
+
+def _tmpfs_options(body: MountBody) -> tuple[str, ...]:
+    asked = body.TmpfsOptions
+    if asked is None:
+        return ()
+    size = (f"size={asked.SizeBytes}",) if asked.SizeBytes else ()
+    return size + ((f"mode={asked.Mode:o}",) if asked.Mode else ())
+
+
+def tmpfs(told: Mapping[str, str]) -> tuple[Mount, ...]:
+    """HostConfig.Tmpfs: target to comma-separated options.  Raises Invalid."""
+    found = []
+    for target, options in told.items():
+        if not target.startswith("/"):
+            raise Invalid(_not_absolute("tmpfs", target))
+        words = tuple(word for word in options.split(",") if word)
+        found.append(Mount("tmpfs", target, "", "ro" in words, tuple(w for w in words if w not in ("ro", "rw"))))
+    return tuple(found)
+
+
+def all_different(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
+    """The mounts; raises Invalid where two have one target."""
+    seen: dict[str, Mount] = {}
+    for one in mounts:
+        if one.target in seen:
+            raise Invalid(f"Duplicate mount point: {one.target}")
+        seen[one.target] = one
+    return tuple(seen.values())
+
+
+def show(mounts: Iterable[Mount], volumes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A container's Mounts; *volumes* are mount points by name."""
+    return [_show(one, volumes) for one in mounts]
+
+
+def _show(one: Mount, volumes: Mapping[str, str]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"Type": one.kind}
+    if one.kind == "volume":
+        shown["Name"] = one.source
+    shown["Source"] = volumes.get(one.source, "") if one.kind == "volume" else one.source
+    shown["Destination"] = one.target
+    if one.kind == "volume":
+        shown["Driver"] = "local"
+    propagation = next((word for word in one.options if word in _PROPAGATIONS), "")
+    return shown | {
+        "Mode": ",".join(word for word in one.options if word not in _PROPAGATIONS),
+        "RW": not one.read_only,
+        "Propagation": propagation or ("rprivate" if one.kind == "bind" else ""),
+    }
+
+
+def binds(mounts: Iterable[Mount]) -> list[str] | None:
+    """HostConfig.Binds again."""
+    shown = []
+    for one in mounts:
+        if one.kind != "tmpfs" and one.source:
+            words = [*(["ro"] if one.read_only else []), *one.options]
+            shown.append(f"{one.source}:{one.target}" + (f":{','.join(words)}" if words else ""))
+    return shown or None
