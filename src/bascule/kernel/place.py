@@ -11,6 +11,7 @@ from bascule.kernel.namespaces import HERE, Identity, identity, in_namespace, op
 from bascule.kernel.route_socket import RouteSocket
 from bascule.model.errors import KernelError
 from bascule.wire import rtnetlink, rtstate
+from bascule.wire.rtstate import LinkState
 
 T = TypeVar("T")
 
@@ -37,12 +38,16 @@ class Place:
         known = self._indexes.get(name)
         if known is not None:
             return known
-        message = self.routes.get(rtnetlink.get_link(name))
-        if message is None:
+        state = self.link(name)
+        if state is None:
             raise KernelError(errno.ENODEV, f"ip link show {name}")
-        found = rtstate.link(message).index
-        self._indexes[name] = found
-        return found
+        self._indexes[name] = state.index
+        return state.index
+
+    def link(self, name: str) -> LinkState | None:
+        """The link *name* as it is now."""
+        message = self.routes.get(rtnetlink.get_link(name))
+        return rtstate.link(message) if message else None
 
     def knows(self, name: str, index: int) -> None:
         """*name* has *index* from now on."""

@@ -33,6 +33,7 @@ class Trash:
         self._waiting: dict[str, int] = {}
         self._busy = False
         self._closing = False
+        self._hurry = 0
         self._thread: threading.Thread | None = None
 
     def empty(self, place: Place) -> None:
@@ -49,7 +50,10 @@ class Trash:
     def settle(self) -> None:
         """Wait until nothing is left of what was thrown away so far."""
         with self._changed:
+            self._hurry += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._waiting and not self._busy)
+            self._hurry -= 1
 
     def close(self) -> None:
         """Settle, and end the thread."""
@@ -66,10 +70,9 @@ class Trash:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
-                if not self._closing:
-                    self._changed.wait_for(lambda: self._closing, GATHER)
-                elif not self._waiting:
+                if not self._waiting:
                     return
+                self._changed.wait_for(lambda: self._closing or self._hurry, GATHER)
                 taken, self._waiting = self._waiting, {}
                 self._busy = True
             for path, fd in taken.items():

@@ -82,8 +82,8 @@ def new_link(thing: Link, numbers: Numbers) -> list[Request]:
     """What makes *thing*, in order.
 
     Which IPv6 addresses a link makes itself cannot be said at its birth (the kernel answers EAFNOSUPPORT), and a
-    link that comes up untold has one.  So links are made down, told, and raised; but a veth's end has no carrier before
-    its peer is up, so it is up and in its bridge at once and told after.
+    link that comes up untold has one.  So links are made down, told, and raised; but a veth's end has no
+    carrier before its peer is up, so it is up and in its bridge at once and told after.
 
     The first request makes the link.  The one that tells it is refused, and rightly, where the host has no IPv6.
     """

@@ -1,0 +1,289 @@
+"""Making links, addresses, routes and entries true: one datagram for a run of things in one namespace.
+
+A message must name a link by its index, and the run's own links have none yet.  So we choose the indexes, in a
+range where the kernel's own counting does not come, and a batch may use the index of a link that it makes itself.
+Where that guess was wrong (the link was there already, the number was taken, a remembered index is no longer
+right), what failed from there on is tried again with what is now known.  What failed changed nothing, so the order
+is kept.
+"""
+
+import errno
+import itertools
+import os
+import secrets
+from collections.abc import Sequence
+from typing import assert_never
+
+from bascule.kernel.place import Places
+from bascule.kernel.protocol import Outcome
+from bascule.kernel.survey import Survey
+from bascule.model.errors import KernelError
+from bascule.model.links import (
+    Address,
+    Bridge,
+    Dummy,
+    Fdb,
+    Ipvlan,
+    Link,
+    Macvlan,
+    Neigh,
+    Route,
+    Up,
+    Veth,
+    Vlan,
+    Vxlan,
+)
+from bascule.wire import rtnetlink
+from bascule.wire.netlink import Answer, Request
+
+LINKS = (Bridge, Veth, Macvlan, Ipvlan, Vlan, Vxlan, Dummy)
+Wired = Link | Address | Up | Route | Neigh | Fdb
+"""What is made by rtnetlink alone."""
+Name = tuple[str, str]
+"""A link: the path of its namespace, and its name there."""
+
+TRIES = 4
+
+
+def where(thing: Wired) -> str:
+    """The namespace that the request for *thing* is made in."""
+    match thing:
+        case Macvlan() | Ipvlan():
+            return ""  # Its parent's.
+        case Bridge() | Veth() | Vlan() | Vxlan() | Dummy() | Address() | Up() | Route() | Neigh() | Fdb():
+            return thing.ns
+        case _:
+            assert_never(thing)
+
+
+class Numbers:
+    """Interface indexes nobody has.  Several processes may draw from this range, so one can be taken after all."""
+
+    def __init__(self) -> None:
+        self.again()
+
+    def again(self) -> None:
+        """Go on somewhere else."""
+        self._next = itertools.count((1 << 20) + secrets.randbelow(1 << 28))
+
+    def pick(self) -> int:
+        return next(self._next)
+
+
+class Adding:
+    """One run of things, and how far they are."""
+
+    def __init__(self, places: Places, numbers: Numbers, group: int, born: set[Name], run: Sequence[Wired]) -> None:
+        self._places = places
+        self._numbers = numbers
+        self._group = group
+        self._born = born
+        """Links that this call made: they were down, and nothing about them can have held before."""
+        self._run = run
+        self._place = places.at(where(run[0]))
+        self._outcomes: dict[int, Outcome] = {}
+        self._planned: dict[Name, int] = {}
+        self._looked_up: set[Name] = set()
+        self._refreshed: set[Name] = set()
+        self._fds: list[int] = []
+
+    def outcomes(self) -> list[Outcome]:
+        """Ask until each thing has its outcome."""
+        self._see_who_is_up()
+        try:
+            for attempt in range(TRIES):
+                self._round(last=attempt == TRIES - 1)
+                if len(self._outcomes) == len(self._run):
+                    break
+        finally:
+            for fd in self._fds:
+                os.close(fd)
+        return [self._outcomes[i] for i in range(len(self._run))]
+
+    def _see_who_is_up(self) -> None:
+        """The kernel raises a link that is up without a word, so look at those that may be."""
+        fresh = {(thing.ns, thing.name) for thing in self._run if isinstance(thing, LINKS)} | self._born
+        for i, thing in enumerate(self._run):
+            if isinstance(thing, Up) and (thing.ns, thing.link) not in fresh:
+                state = self._place.link(thing.link)
+                if state is not None and state.up:
+                    self._outcomes[i] = "held"
+
+    def _round(self, *, last: bool) -> None:
+        self._planned.clear()
+        batch: list[tuple[int, list[Request]]] = []
+        for i, thing in enumerate(self._run):
+            if i not in self._outcomes:
+                try:
+                    batch.append((i, self._requests(thing)))
+                except KernelError as refusal:
+                    self._outcomes[i] = KernelError(refusal.errno, str(thing), refusal.text)
+        answers = iter(self._place.routes.ask([request for _, requests in batch for request in requests]))
+        failed: list[tuple[int, Answer]] = []
+        for i, requests in batch:
+            given = list(itertools.islice(answers, len(requests)))
+            answer = _refusal(given)
+            if answer is None:
+                self._made(self._run[i])
+                self._outcomes[i] = "made"
+                continue
+            if not given[0].errno:
+                self._unmake(self._run[i])
+            failed.append((i, answer))
+        self._judge(failed, last=last)
+
+    def _made(self, thing: Wired) -> None:
+        if isinstance(thing, LINKS):
+            for ns, name in names(thing):
+                self._places.at(ns).knows(name, self._planned[ns, name])
+                self._born.add((ns, name))
+
+    def _unmake(self, thing: Wired) -> None:
+        """The link was made, and would not become what it should be."""
+        if isinstance(thing, LINKS):
+            place = self._places.at(thing.ns)
+            place.routes.ask([rtnetlink.delete_link(self._planned[thing.ns, thing.name])])
+
+    # ---- what a refusal means
+
+    def _judge(self, failed: Sequence[tuple[int, Answer]], *, last: bool) -> None:
+        """Give those that failed their outcomes; leave without one what is worth another try."""
+        survey = Survey(self._places)
+        guessed_wrong = False
+        for i, answer in failed:
+            thing = self._run[i]
+            if guessed_wrong and not last:
+                continue
+            if self._worth_retrying(thing, answer, survey) and not last:
+                guessed_wrong = True
+            elif answer.errno == errno.EEXIST and survey.holds(thing):
+                self._outcomes[i] = "held"
+                # What comes after meant another index by its name.
+                guessed_wrong = isinstance(thing, LINKS)
+            elif answer.errno == errno.EEXIST and isinstance(thing, Neigh | Fdb):
+                self._outcomes[i] = self._replace(thing)
+            else:
+                self._outcomes[i] = KernelError(answer.errno, str(thing), answer.text)
+
+    def _worth_retrying(self, thing: Wired, answer: Answer, survey: Survey) -> bool:
+        if isinstance(thing, LINKS) and answer.errno in (errno.EEXIST, errno.EBUSY):
+            if any(survey.index(ns, name) for ns, name in names(thing)):
+                return False
+            self._numbers.again()  # The name is free: somebody has the number.
+            return True
+        # A wrong parent or bridge is "no such device" or "invalid argument", by the kind of link.
+        doubtful = (errno.ENODEV, errno.EINVAL) if isinstance(thing, LINKS) else (errno.ENODEV,)
+        asked = (used(thing) & self._looked_up) - self._refreshed
+        if answer.errno not in doubtful or not asked:
+            return False
+        for _, name in asked:
+            self._place.forgets(name)
+        self._refreshed |= asked
+        return True
+
+    def _replace(self, thing: Neigh | Fdb) -> Outcome:
+        """A neighbour has one address: the new one.  Frames to everybody go to each destination stated, but those
+        for one MAC to one only."""
+        index = self._place.index(thing.dev)
+        match thing:
+            case Neigh():
+                request = rtnetlink.neigh(thing, index, replace=True)
+            case Fdb():
+                if not is_group(thing.mac):
+                    return KernelError(errno.EEXIST, str(thing))
+                request = rtnetlink.fdb(thing, index, append=True)
+            case _:
+                assert_never(thing)
+        (answer,) = self._place.routes.ask([request])
+        return KernelError(answer.errno, str(thing), answer.text) if answer.errno else "made"
+
+    # ---- requests
+
+    def _requests(self, thing: Wired) -> list[Request]:
+        match thing:
+            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+                given = self._given(thing)
+                # Known only now: a link is not its own parent.
+                self._planned[thing.ns, thing.name] = given.index
+                return rtnetlink.new_link(thing, given)
+            case Address():
+                return [rtnetlink.address(thing, self._index(thing.link))]
+            case Up():
+                return [rtnetlink.set_link(self._index(thing.link), up=True)]
+            case Route():
+                return [rtnetlink.route(thing, self._index(thing.dev))]
+            case Neigh():
+                return [rtnetlink.neigh(thing, self._index(thing.dev))]
+            case Fdb():
+                return [rtnetlink.fdb(thing, self._index(thing.dev))]
+            case _:
+                assert_never(thing)
+
+    def _index(self, name: str) -> int:
+        key = (self._place.path, name)
+        planned = self._planned.get(key)
+        if planned is not None:
+            return planned
+        self._looked_up.add(key)
+        return self._place.index(name)
+
+    def _given(self, thing: Link) -> rtnetlink.Numbers:
+        index, group = self._numbers.pick(), self._group
+        match thing:
+            case Veth():
+                peer = self._planned[thing.peer_ns, thing.peer] = self._numbers.pick()
+                master = self._index(thing.master) if thing.master else 0
+                return rtnetlink.Numbers(index, group, master=master, peer=peer, netns=self._netns(thing.peer_ns))
+            case Macvlan() | Ipvlan():
+                netns = self._netns(thing.ns) if thing.ns else -1
+                return rtnetlink.Numbers(index, group, parent=self._index(thing.parent), netns=netns)
+            case Vlan():
+                return rtnetlink.Numbers(index, group, parent=self._index(thing.parent))
+            case Vxlan():
+                return rtnetlink.Numbers(index, group, master=self._index(thing.master) if thing.master else 0)
+            case Bridge() | Dummy():
+                return rtnetlink.Numbers(index, group)
+            case _:
+                assert_never(thing)
+
+    def _netns(self, path: str) -> int:
+        """A descriptor that stays open until the run is over."""
+        place = self._places.at(path)
+        self._fds.append(os.dup(place.fd))
+        return self._fds[-1]
+
+
+def _refusal(answers: Sequence[Answer]) -> Answer | None:
+    """The first refusal of a thing's requests.  It is none that a host without IPv6 can't be told to leave it."""
+    first, *others = answers
+    return next((a for a in (first, *(o for o in others if o.errno != errno.EAFNOSUPPORT)) if a.errno), None)
+
+
+def names(thing: Link) -> list[Name]:
+    """The ends that come with *thing*."""
+    own = (thing.ns, thing.name)
+    return [own, (thing.peer_ns, thing.peer)] if isinstance(thing, Veth) else [own]
+
+
+def used(thing: Wired) -> set[Name]:
+    """The links that *thing* needs."""
+    match thing:
+        case Address() | Up():
+            return {(thing.ns, thing.link)}
+        case Route() | Neigh() | Fdb():
+            return {(thing.ns, thing.dev)}
+        case Veth() | Vxlan():
+            return {(thing.ns, thing.master)}
+        case Macvlan() | Ipvlan():
+            return {("", thing.parent)}
+        case Vlan():
+            return {(thing.ns, thing.parent)}
+        case Bridge() | Dummy():
+            return set()
+        case _:
+            assert_never(thing)
+
+
+def is_group(mac: str) -> bool:
+    """Whether an entry for *mac* may have several destinations: a group's, and VXLAN's default, all zeros."""
+    return bool(int(mac[:2], 16) & 1) or mac == "00:00:00:00:00:00"

@@ -1,0 +1,237 @@
+"""The Kernel that is Linux.
+
+It lives in the network namespace of the thread that makes it ("home", the host), wherever it is called from later:
+its sockets stay where they were made.  How a run of things becomes one datagram is in `adding`, why a removed link
+is gone at once and yet later in `removing` and `trash`.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import cast
+
+from bascule.kernel import namespaces, telling
+from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names, where
+from bascule.kernel.firewall import Firewall
+from bascule.kernel.place import Place, Places
+from bascule.kernel.ports import holder
+from bascule.kernel.protocol import Outcome
+from bascule.kernel.removing import Removing
+from bascule.kernel.route_socket import RouteSocket
+from bascule.kernel.survey import Survey, is_namespace, sysctl_file
+from bascule.kernel.trash import Trash
+from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.endpoint import Proto
+from bascule.model.errors import KernelError
+from bascule.model.links import Namespace, Sysctl
+from bascule.model.thing import Rule, Thing
+from bascule.wire import rtnetlink
+
+GROUP = 0x0BA50000
+"""By the link group we know our links.  The trash is the next one, so groups of engines are even."""
+
+
+class LinuxKernel:
+    """See kernel.protocol.Kernel.
+
+    Links of ours are in the link *group*, what was removed in the next one; engines that share a namespace need
+    different groups, and different firewall *table*s.  Network namespaces of ours are below *namespaces*.
+    """
+
+    def __init__(
+        self, *, table: str = "bascule", group: int = GROUP, namespaces: str = "/run/bascule/netns"
+    ) -> None:
+        self._group = group
+        self._directory = Path(namespaces)
+        self._places = Places()
+        self._numbers = Numbers()
+        self._trash = Trash(self._places.home, group + 1)
+        self._removing = Removing(self._places, self._trash, group)
+        self._firewall = Firewall(table)
+
+    # ---- making true
+
+    def add(self, things: Sequence[Thing]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        born: set[Name] = set()
+        for (kind, _), group in groupby(things, _request):
+            run = list(group)
+            try:
+                match kind:
+                    case "rule":
+                        outcomes += self._firewall.add(cast(list[Rule], run))
+                    case "namespace":
+                        outcomes += [self._add_namespace(thing) for thing in cast(list[Namespace], run)]
+                    case "sysctl":
+                        outcomes += self._set(cast(list[Sysctl], run))
+                    case _:
+                        wired = cast(list[Wired], run)
+                        outcomes += Adding(self._places, self._numbers, self._group, born, wired).outcomes()
+            except KernelError as refusal:
+                # Its namespace is not there: nothing of the run was tried.
+                outcomes += [KernelError(refusal.errno, str(thing), refusal.text) for thing in run]
+        return outcomes
+
+    def _add_namespace(self, thing: Namespace) -> Outcome:
+        if is_namespace(thing.path):
+            return "held"
+
+        def born() -> Place:
+            place = Place(thing.path, namespaces.open_namespace(namespaces.HERE), RouteSocket())
+            place.routes.ask([rtnetlink.set_link(place.index("lo"), up=True)])
+            return place
+
+        try:
+            self._places.enter(namespaces.make(thing.path, born))
+        except KernelError as refusal:
+            return KernelError(refusal.errno, str(thing), refusal.text)
+        except OSError as why:
+            return KernelError(why.errno or errno.EIO, str(thing))
+        return "made"
+
+    def _set(self, run: Sequence[Sysctl]) -> list[Outcome]:
+        return self._places.at(run[0].ns).inside(lambda: [_write(thing) for thing in run])
+
+    # ---- making untrue
+
+    def remove(self, things: Sequence[Thing]) -> list[KernelError]:
+        refusals: list[KernelError] = []
+        for kind, group in groupby(things, lambda thing: _request(thing)[0]):
+            match kind:
+                case "rule":
+                    refusals += self._firewall.remove(cast(list[Rule], list(group)))
+                case "namespace":
+                    for thing in cast(list[Namespace], list(group)):
+                        refusals += self._remove_namespace(thing)
+                case "sysctl":
+                    pass  # It goes with its link.
+                case _:
+                    refusals += self._removing.remove(cast(list[Wired], list(group)))
+        return refusals
+
+    def _remove_namespace(self, thing: Namespace) -> list[KernelError]:
+        self._places.forget(thing.path)
+        try:
+            namespaces.drop(thing.path)
+        except KernelError as refusal:
+            return [KernelError(refusal.errno, str(thing), refusal.text)]
+        except OSError as why:
+            return [KernelError(why.errno or errno.EIO, str(thing))]
+        return []
+
+    def sweep(self, keep: Iterable[Thing]) -> list[str]:
+        kept = list(keep)
+        wanted: set[Name] = {end for thing in kept if isinstance(thing, LINKS) for end in names(thing)}
+        paths = {thing.path for thing in kept if isinstance(thing, Namespace)}
+        swept: list[str] = []
+        for path in ["", *sorted(paths | {ns for ns, _ in wanted if ns})]:
+            swept += self._sweep_links(path, wanted)
+        for file in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
+            if str(file) not in paths:
+                self._remove_namespace(Namespace(str(file)))
+                swept.append(str(file))
+        return swept
+
+    def _sweep_links(self, path: str, wanted: set[Name]) -> list[str]:
+        try:
+            place = self._places.at(path)
+            states = Survey(self._places).links(path).values()
+        except KernelError:
+            return []  # No such namespace: nothing to sweep.
+        ours = [state for state in states if state.group == self._group and (path, state.name) not in wanted]
+        # Ports first: a bridge lets go of them one by one, each with a wait.
+        ours.sort(key=lambda state: (not state.master, state.name))
+        place.routes.ask([request for state in ours for request in self._removing.away(state)])
+        for state in ours:
+            place.forgets(state.name)
+        if ours or any(state.group == self._trash.group for state in states):
+            self._trash.empty(place)
+        return [state.name for state in ours]
+
+    # ---- telling
+
+    def missing(self, things: Sequence[Thing]) -> list[Thing]:
+        survey = Survey(self._places)
+        rules = [thing for thing in things if isinstance(thing, Rule)]
+        lost = set(self._firewall.missing(rules)) if rules else set()
+        return [
+            thing for thing in things if (thing in lost if isinstance(thing, Rule) else not survey.holds(thing))
+        ]
+
+    def routes(self) -> list[IPNetwork]:
+        survey = Survey(self._places)
+        found: dict[IPNetwork, None] = {own.address.network: None for own in survey.addresses("")}
+        for route in survey.routes(""):
+            # The kernel's own entries, for single addresses, broadcasts and multicast, are of other types.
+            if route.to is not None and route.type == rtnetlink.RTN_UNICAST and not route.to.is_multicast:
+                found[route.to] = None
+        return list(found)
+
+    def links(self) -> dict[str, str]:
+        return {name: state.kind for name, state in Survey(self._places).links("").items()}
+
+    def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
+        return self._places.home.inside(lambda: holder(proto, host, port))
+
+    def dump(self) -> str:
+        below = [str(file) for file in self._directory.iterdir()] if self._directory.is_dir() else []
+        paths = sorted({path for path in (*below, *self._places.known()) if is_namespace(path)})
+        lines: dict[str, list[str]] = {}
+        for path, found in telling.things(Survey(self._places), self._group, paths).items():
+            lines[path] = [*([str(Namespace(path))] if path else []), *map(str, found)]
+        lines[""] += self._firewall.lines()
+        return "\n".join(line for path in sorted(lines) for line in sorted(lines[path]))
+
+    # ---- the firewall
+
+    def guard(self, rules: Sequence[Rule]) -> None:
+        self._firewall.guard(rules)
+
+    def on_repair(self, tell: Callable[[str], None]) -> None:
+        self._firewall.on_repair(tell)
+
+    def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
+        conntrack = import_module("bascule.kernel.conntrack")
+        self._places.home.inside(lambda: conntrack.forget(addresses))
+
+    # ---- the end
+
+    def settle(self) -> None:
+        self._trash.settle()
+
+    def close(self) -> None:
+        self._trash.close()
+        self._firewall.close()
+        self._places.close()
+
+
+def _request(thing: Thing) -> tuple[str, str]:
+    """What kind of request makes *thing*, and in which namespace: neighbours with the same answer go together."""
+    match thing:
+        case Namespace():
+            return "namespace", ""
+        case Sysctl():
+            return "sysctl", thing.ns
+        case _ if isinstance(thing, Rule):
+            return "rule", ""
+        case _:
+            return "wired", where(thing)
+
+
+def _write(thing: Sysctl) -> Outcome:
+    file = sysctl_file(thing)
+    try:
+        if file.read_text().split() == thing.value.split():
+            return "held"
+        # One write, whole: /proc/sys takes each for a value.
+        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, thing.value.encode())
+        finally:
+            os.close(fd)
+    except OSError as why:
+        return KernelError(why.errno or errno.EIO, str(thing))
+    return "made"
