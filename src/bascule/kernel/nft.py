@@ -13,6 +13,11 @@ Order is cost and meaning at once, and the two must be changed together with doc
 - `hairpin_ip` and `hairpin_ip6` hold "link . link" of every network.  nft cannot compare two registers, so
   `iifname . oifname @hairpin_ip` says "back over the same bridge" and `iifname . iifname @hairpin_ip` "from a
   network of ours".
+- Where a frame passes the IP hooks and is translated back to its own bridge, br_netfilter forwards it as a frame
+  (net/bridge/br_netfilter_hooks.c: bridged_dnat): it is neither routed nor masqueraded, neighbours see each
+  other's address, and an endpoint does not reach itself, nor one that it is kept apart from, by the host's
+  address.  net.bridge.bridge-nf-call-iptables=0 is the remedy, and faster; a bridge's own nf_call_iptables=0
+  does not overrule the host's 1.
 - iifname is known in postrouting since Linux 5.7 (28f8bfd1ac94).
 - nft 1.0.6 has no word for an advertisement's target, hence `@th,64,128`: sixteen bytes behind the eight of
   the ICMPv6 header (RFC 4861, section 4.4).
@@ -123,11 +128,10 @@ Row = tuple[str, str]
 
 
 def _both(*rows: Row) -> Iterator[Row]:
-    """The rows once a family: $ip is nft's word for its header, $proto for itself, $loop its loopback."""
+    """The rows once a family: $ip is nft's word for its header, $proto for itself."""
     for version in FAMILIES:
-        loop = "127.0.0.0/8" if version == 4 else "::1"
         for text, purpose in rows:
-            yield Template(text).substitute(ip=nft_family(version), proto=f"ipv{version}", loop=loop), purpose
+            yield Template(text).substitute(ip=nft_family(version), proto=f"ipv{version}"), purpose
 
 
 ESTABLISHED: Row = ("ct state established,related accept", "answers")
@@ -171,7 +175,14 @@ def _nat_chains() -> Iterator[Chain]:
     # Local addresses only: what merely passes is never translated (S9).
     to_publish: Row = ("fib daddr type local jump publish", "only what is addressed to this host")
     yield chain("prerouting", "prerouting priority dstnat", to_publish)
-    yield chain("output", "output priority -100", to_publish)
+    yield chain(
+        "output",
+        "output priority -100",
+        # IPv6 has no route_localnet: the answer comes back translated to ::1 and is dropped, because it came by
+        # another link than lo (measured on Linux 6.18).  A process carries those.
+        ("ip6 daddr ::1 accept", "carried by the proxy, not translated"),
+        to_publish,
+    )
     ports = "meta nfproto $proto meta l4proto { tcp, udp, sctp } dnat $ip to"
     yield chain(
         "publish",
@@ -184,12 +195,12 @@ def _nat_chains() -> Iterator[Chain]:
     yield chain(
         "postrouting",
         "postrouting priority srcnat",
+        ("ct status dnat ip saddr 127.0.0.0/8 masquerade", "ports published at loopback"),
         *_both(
             (
                 "ct status dnat meta nfproto $proto iifname . oifname @hairpin_$ip masquerade",
                 "back into the network it came from",
             ),
-            ("ct status dnat $ip saddr $loop masquerade", "ports published at loopback"),
             ("meta nfproto $proto iifname . oifname @hairpin_$ip accept", "neighbours see each other's address"),
             ("meta nfproto $proto iifname @masquerade_$ip masquerade", "leaves with the host's address"),
             ("meta nfproto $proto snat $ip to iifname map @snat_$ip", "leaves with a given address"),
