@@ -89,8 +89,6 @@ def prune(client: Client, given: Given) -> int:
     ):
         return 0
     pairs = filters(given.list("filter"))
-    if given.flag("dry-run"):
-        return dry_run(client, "POST", "/networks/prune", pairs)
     gone = (client.post("/networks/prune", pairs) or {}).get("NetworksDeleted") or []
     if gone:
         print("Deleted Networks:", *gone, "", sep="\n")
@@ -140,7 +138,6 @@ bascule network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{pri
         "[OPTIONS]",
         "Remove the networks that no container is on",
         """
-        --dry-run         Print what would be done, and do nothing
         --filter filter   Only what matches, e.g. "until=24h" or "label!=keep"
     -f, --force           Do not ask
 """,

@@ -146,7 +146,9 @@ def local(seconds: float) -> str:
 
 
 def exact(text: str) -> str:
-    """An RFC 3339 time of the API as Go prints it: with its fraction."""
+    """An RFC 3339 time of the API as Go prints it: with its fraction, and where it was told, in UTC."""
+    from datetime import UTC, datetime
+
     fraction = text.partition(".")[2].rstrip("Z").partition("+")[0].partition("-")[0].rstrip("0")
-    day, clock, rest = local(int(parse_time(text))).split(" ", 2)
-    return f"{day} {clock}{'.' if fraction else ''}{fraction} {rest}"
+    at = datetime.fromtimestamp(int(parse_time(text)), UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%S") + (f".{fraction}" if fraction else "") + " +0000 UTC"
