@@ -139,6 +139,10 @@ class FakeKernel:
                 ]
                 # IPv4 may have one address in several prefixes of a link, IPv6 may not.
                 return errno.EEXIST if address.ip in mine else 0
+            case Fdb(dev, mac, _, ns) if not int(mac[:2], 16) & 1 and int(mac.replace(":", ""), 16):
+                # Frames to everybody go to each destination, those for one MAC to one only.
+                taken = any((f.dev, f.mac, f.ns) == (dev, mac, ns) for f in self._facts if isinstance(f, Fdb))
+                return errno.EEXIST if taken else 0 if _place(thing) in self._ends else self._nowhere(ns)
             case Address() | Up() | Neigh() | Fdb():
                 return 0 if _place(thing) in self._ends else self._nowhere(thing.ns)
             case Sysctl(key, _, ns):
