@@ -15,9 +15,7 @@ def _path(ask: Ask) -> str:
 
 
 def stat(ask: Ask) -> Reply:
-    file, found = ask.containers.read_archive(ask.name, _path(ask))
-    file.close()
-    return Reply(200, b"", "", [shape.header(found)])
+    return Reply(200, b"", "", [shape.header(ask.containers.stat_archive(ask.name, _path(ask)))])
 
 
 def get(ask: Ask) -> Stream:
@@ -26,7 +24,8 @@ def get(ask: Ask) -> Stream:
 
 
 def put(ask: Ask) -> Reply:
-    ask.containers.write_archive(ask.name, _path(ask), ask.upload())
+    strict = ask.flag("noOverwriteDirNonDir")
+    ask.containers.write_archive(ask.name, _path(ask), ask.upload(), strict=strict)
     return empty(200)
 
 

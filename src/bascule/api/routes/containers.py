@@ -68,6 +68,7 @@ def inspect(ask: Ask) -> Reply:
         volumes=_mountpoints(ask),
         home=f"{ask.engine.settings.data_root}/containers/{found.id}",
         log=f"{ask.engine.settings.data_root}/containers/{found.id}/log",
+        execs=tuple(ask.containers.execs(found.id)),
     )
     return reply(shape.inspect(found, around, ask.version))
 
@@ -129,7 +130,7 @@ def remove(ask: Ask) -> Reply:
 
 def update(ask: Ask) -> Reply:
     body = ask.body(UpdateBody)
-    limits = container_spec.resources(body)
+    limits = container_spec.updated(ask.containers.container(ask.name).spec.resources, body)
     policy = container_spec.restart(body.RestartPolicy) if body.RestartPolicy else None
     return reply({"Warnings": ask.containers.update(ask.name, resources=limits, restart=policy)})
 

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from bascule.api import hijack
 from bascule.api.ask import JSON, Ask, Reply, Stream, empty, reply
 from bascule.api.routes.containers import size
 from bascule.api.shapes import container as shape
 from bascule.api.shapes import container_spec, frames, values
+from bascule.api.shapes import stats as sample
 from bascule.api.shapes.container_body import ExecBody, ExecStartBody
 from bascule.api.table import Route
 from bascule.containers.logs import LogLine
-from bascule.model.errors import BasculeError, Invalid
+from bascule.model.container import Container
+from bascule.model.errors import BasculeError, Conflict, Invalid, NotFound
 
 
 async def wait(ask: Ask) -> None:
@@ -101,9 +104,54 @@ def exec_resize(ask: Ask) -> Reply:
     return empty(200)
 
 
+# Docker samples once a second (daemon/stats/collector.go).
+INTERVAL = 1.0
+
+
+async def stats(ask: Ask) -> Reply | None:
+    """A sample a second until the client goes; with stream=0 one, whose difference took a second to see; with
+    one-shot=1 one at once."""
+    found, before = await _sample(ask, ask.name)
+    if not ask.flag("stream", default=True):
+        if ask.flag("one-shot") or not before["read"]:
+            return reply(_usage(ask, found, before, sample.NOTHING))
+        await asyncio.sleep(INTERVAL)
+        _, now = await _sample(ask, found.id)
+        return reply(_usage(ask, found, now, before))
+    ask.begin(JSON)
+    await ask.exchange.write(values.encode(_usage(ask, found, before, sample.NOTHING)))
+    while True:
+        await asyncio.sleep(INTERVAL)
+        try:
+            found, now = await _sample(ask, found.id)
+        except NotFound:
+            ask.exchange.end()
+            return None
+        await ask.exchange.write(values.encode(_usage(ask, found, now, before)))
+        before = now
+
+
+async def _sample(ask: Ask, ref: str) -> tuple[Container, sample.Sample]:
+    """The container and what it uses now: nothing while it does not run."""
+
+    def look() -> tuple[Container, sample.Sample]:
+        found = ask.containers.container(ref)
+        try:
+            return found, ask.containers.stats(found.id)
+        except Conflict:
+            return found, sample.NOTHING
+
+    return await ask.call(look)
+
+
+def _usage(ask: Ask, found: Container, now: sample.Sample, before: sample.Sample) -> dict[str, Any]:
+    return sample.show(found, now, before, ask.house.about.memory)
+
+
 ROUTES = (
     Route("POST", "/containers/{name}/wait", wait),
     Route("GET", "/containers/{name}/logs", logs),
+    Route("GET", "/containers/{name}/stats", stats),
     Route("POST", "/containers/{name}/attach", attach),
     Route("POST", "/containers/{name}/exec", exec_create, "json"),
     Route("POST", "/exec/{name}/start", exec_start, "json"),

@@ -6,6 +6,7 @@ images, networks or files are made where those are known.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, cast
 
@@ -231,6 +232,13 @@ def resources(body: ResourcesBody) -> Resources:
         cpu_shares=body.CpuShares or 0,
         cpuset_cpus=body.CpusetCpus or "",
     )
+
+
+def updated(now: Resources, body: ResourcesBody) -> Resources:
+    """Limits after an update: what it leaves out, or gives as 0, stays.  Raises Invalid."""
+    asked = resources(body)
+    names = ("memory", "nano_cpus", "pids", "memory_swap", "memory_reservation", "cpu_shares", "cpuset_cpus")
+    return replace(now, **{name: told for name in names if (told := getattr(asked, name))})
 
 
 def _cpus(body: ResourcesBody) -> int:
