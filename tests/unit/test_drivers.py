@@ -84,7 +84,7 @@ def test_a_bridge_network() -> None:
 + inet bascule hairpin_ip '{ "br-web" . "br-web" }'
 + inet bascule forward_to '{ ipv4 . "br-web" : goto to-nat }'
 + inet bascule masquerade_ip '{ "br-web" }'
-ip link add br-web address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge
+ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1
 sysctl -qw net/ipv4/conf/br-web/route_localnet=1
@@ -103,7 +103,7 @@ def test_a_bridge_network_of_both_families() -> None:
 + inet bascule hairpin_ip6 '{ "br-web" . "br-web" }'
 + inet bascule forward_to '{ ipv6 . "br-web" : goto to-nat }'
 + inet bascule masquerade_ip6 '{ "br-web" }'
-ip link add br-web address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge
+ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=0
 sysctl -qw net/ipv4/conf/br-web/route_localnet=1
@@ -119,7 +119,7 @@ def test_an_internal_network_has_its_gateway_and_no_way_out() -> None:
 + inet bascule together '{ "br-web" . "br-web" }'
 + inet bascule internal_from '{ "br-web" }'
 + inet bascule internal_to '{ "br-web" }'
-ip link add br-web address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge
+ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1
 ip addr add 10.7.0.1/24 dev br-web"""
@@ -146,8 +146,8 @@ def lines_that_differ(net: Network) -> str:
         ({"colour": "red"}, ""),
         (
             {"com.docker.network.driver.mtu": "1400"},
-            "- ip link add br-web address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge\n"
-            "ip link add br-web address 02:00:00:00:00:01 mtu 1400 up addrgenmode none type bridge",
+            "- ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up\n"
+            "ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1400 addrgenmode none up",
         ),
         ({"com.docker.network.driver.mtu": "0"}, ""),
         (
@@ -200,7 +200,7 @@ def test_an_adopted_bridge_is_not_made_and_its_ipv6_is_left_alone() -> None:
     assert (
         lines_that_differ(replace(WEB, adopted=True))
         == """\
-- ip link add br-web address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge
+- ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
 - sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 - sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1"""
     )
@@ -220,7 +220,7 @@ def test_a_network_without_ipv4_says_nothing_of_it() -> None:
 + inet bascule hairpin_ip6 '{ "br-web" . "br-web" }'
 + inet bascule forward_to '{ ipv6 . "br-web" : goto to-nat }'
 + inet bascule masquerade_ip6 '{ "br-web" }'
-ip link add br-web address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge
+ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=0
 ip addr add fd07::1/64 dev br-web nodad"""
@@ -230,8 +230,9 @@ ip addr add fd07::1/64 dev br-web nodad"""
 # ---- endpoints
 
 VETH = (
-    "ip link add bv-box master br-web mtu 1500 numtxqueues 1 numrxqueues 1 up addrgenmode none type veth"
+    "ip link add bv-box master br-web mtu 1500 numtxqueues 1 numrxqueues 1 up type veth"
     " peer name eth0 address 02:00:00:00:00:02 mtu 1500 numtxqueues 1 numrxqueues 1 netns /ns/box"
+    " && ip link set bv-box addrgenmode none"
 )
 
 

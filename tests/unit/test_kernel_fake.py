@@ -25,9 +25,10 @@ def test_a_dump_is_what_one_would_type_namespace_by_namespace() -> None:
         == """\
 ip addr add 10.99.0.1/24 dev br-case
 ip addr add fd99::1/64 dev br-case nodad
-ip link add br-case address 02:00:00:00:00:01 mtu 1500 up addrgenmode none type bridge
-ip link add bv-case2 master br-case mtu 1500 numtxqueues 1 numrxqueues 1 up addrgenmode none type veth \
-peer name eth2 address 02:00:00:00:01:02 mtu 1500 numtxqueues 1 numrxqueues 1 netns /x/netns/box
+ip link add br-case address 02:00:00:00:00:01 type bridge && ip link set br-case mtu 1500 addrgenmode none up
+ip link add bv-case2 master br-case mtu 1500 numtxqueues 1 numrxqueues 1 up type veth \
+peer name eth2 address 02:00:00:00:01:02 mtu 1500 numtxqueues 1 numrxqueues 1 netns /x/netns/box \
+&& ip link set bv-case2 addrgenmode none
 nft add element bridge bascule guarded '{ "bv-case2" }'
 nft add element bridge bascule lawful_ip '{ "bv-case2" . 10.99.0.2 }'
 nft add element bridge bascule lawful_ip6 '{ "bv-case2" . fd99::2 }'

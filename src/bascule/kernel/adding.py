@@ -130,7 +130,8 @@ class Adding:
             if not given[0].errno:
                 self._unmake(self._run[i])
             failed.append((i, answer))
-        self._judge(failed, last=last)
+        if failed:
+            self._judge(failed, last=last)
 
     def _made(self, thing: Wired) -> None:
         if isinstance(thing, LINKS):

@@ -8,12 +8,11 @@ is gone at once and yet later in `removing` and `trash`.
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from bascule.kernel import namespaces, telling
+from bascule.kernel import conntrack, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names, where
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.place import Place, Places
@@ -194,7 +193,6 @@ class LinuxKernel:
         self._firewall.on_repair(tell)
 
     def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
-        conntrack = import_module("bascule.kernel.conntrack")
         self._places.home.inside(lambda: conntrack.forget(addresses))
 
     # ---- the end

@@ -15,6 +15,12 @@ def _inside(ns: str, line: str) -> str:
     return f"nsenter --net={shlex.quote(ns)} {line}" if ns else line
 
 
+def _told(ns: str, add: str, link: str, up: str = "") -> str:
+    """*add*, and then the link is told to make no link-local address of its own: one that a driver did not state
+    would hear router advertisements (S1).  The kernel does not take that at a link's birth."""
+    return f"{_inside(ns, add)} && {_inside(ns, f'ip link set {link} addrgenmode none {up}'.rstrip())}"
+
+
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A network namespace bound to *path*, its loopback up."""
@@ -37,8 +43,8 @@ class Bridge:
 
     def __str__(self) -> str:
         mac = f"address {self.mac} " if self.mac else ""
-        # addrgenmode none: no link-local address unless a driver states one (S1).
-        return _inside(self.ns, f"ip link add {self.name} {mac}mtu {self.mtu} up addrgenmode none type bridge")
+        # A bridge keeps only an MTU that it is given after its birth.
+        return _told(self.ns, f"ip link add {self.name} {mac}type bridge", f"{self.name} mtu {self.mtu}", "up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,12 @@ class Veth:
     def __str__(self) -> str:
         mac = f"address {self.mac} " if self.mac else ""
         master = f"master {self.master} " if self.master else ""
-        return _inside(
+        netns = f" netns {shlex.quote(self.peer_ns)}" if self.peer_ns else ""
+        return _told(
             self.ns,
-            f"ip link add {self.name} {master}mtu {self.mtu} numtxqueues 1 numrxqueues 1 up addrgenmode none "
-            f"type veth peer name {self.peer} {mac}mtu {self.mtu} numtxqueues 1 numrxqueues 1 "
-            f"netns {shlex.quote(self.peer_ns)}",
+            f"ip link add {self.name} {master}mtu {self.mtu} numtxqueues 1 numrxqueues 1 up "
+            f"type veth peer name {self.peer} {mac}mtu {self.mtu} numtxqueues 1 numrxqueues 1{netns}",
+            self.name,
         )
 
 
@@ -132,10 +139,12 @@ class Vxlan:
         mac = f"address {self.mac} " if self.mac else ""
         master = f"master {self.master} " if self.master else ""
         local = f" local {self.local}" if self.local else ""
-        return _inside(
+        return _told(
             self.ns,
-            f"ip link add {self.name} {mac}{master}mtu {self.mtu} up addrgenmode none "
+            f"ip link add {self.name} {mac}{master}mtu {self.mtu} "
             f"type vxlan id {self.vni} dstport {self.port}{local} nolearning proxy",
+            self.name,
+            "up",
         )
 
 
@@ -149,7 +158,7 @@ class Dummy:
     ns: str = ""
 
     def __str__(self) -> str:
-        return _inside(self.ns, f"ip link add {self.name} mtu {self.mtu} up addrgenmode none type {self.kind}")
+        return _told(self.ns, f"ip link add {self.name} mtu {self.mtu} type {self.kind}", self.name, "up")
 
 
 @dataclass(frozen=True, slots=True)
