@@ -88,8 +88,9 @@ DETAIL = {
 IMAGES = [
     {
         "Id": "sha256:" + "1" * 64,
-        "RepoTags": ["nginx:latest", "reg:5000/a/b:v1"],
-        "RepoDigests": ["nginx@sha256:" + "9" * 64],
+        # One repository: Docker's client lists several in whatever order its map has.
+        "RepoTags": ["reg:5000/a/nginx:latest", "reg:5000/a/nginx:v1"],
+        "RepoDigests": ["reg:5000/a/nginx@sha256:" + "9" * 64],
         "Created": THEN,
         "Size": 187654321,
         "SharedSize": -1,

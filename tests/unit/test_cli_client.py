@@ -266,6 +266,7 @@ def test_run_ends_as_a_shell_says_why_it_could_not_start(tmp_path: Path, message
     with canned(tmp_path / "s", answers) as daemon:
         said = Said(daemon, "run", "-d", "host", "nope")
     assert said.code == code
+    assert said.out == ID + "\n"
     assert said.err == (
         f"WARNING: careful\nbascule: Error response from daemon: {message}\n\n"
         "Run 'bascule run --help' for more information\n"

@@ -47,7 +47,7 @@ def fields(*, full: bool) -> Fields:
         "Digest": ("DIGEST", lambda i: i["Digest"]),
         "CreatedSince": (
             "CREATED",
-            lambda i: units.duration(now - i["Created"]) + " ago" if i["Created"] > 0 else "N/A",
+            lambda i: units.duration(now - i["Created"]) + " ago",
         ),
         "CreatedAt": ("CREATED AT", lambda i: units.local(i["Created"])),
         "Size": ("SIZE", lambda i: units.size(i["Size"], 3)),

@@ -29,8 +29,9 @@ def run(client: Client, given: Given) -> int:
         check_terminal(stdin=stdin, tty=wanted["Tty"])
     ident = _create(client, given, wanted)
     if detach:
+        # Before the start, as Docker does it: the container is there also if it does not start.
+        print(ident, flush=True)
         _start(client, ident, given)
-        print(ident)
         return 0
     outputs = " ".join(o for o in ("stdout", "stderr") if wanted[f"Attach{o.capitalize()}"])
     keys = given.text("detach-keys")

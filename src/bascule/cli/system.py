@@ -64,6 +64,9 @@ def version(client: Client, given: Given) -> int:
     except (Refusal, Unreachable) as gone:
         server, failure = None, gone
     if given.text("format"):
+        if given.text("format") != "json":  # Docker's client has both spellings, this one in templates.
+            own["APIVersion"] = own["ApiVersion"]
+            server = server and {**server, "APIVersion": server["ApiVersion"]}
         print(inspection(given.text("format"), [{"Client": own, "Server": server}]), end="")
     else:
         print(f"Client: Bascule\n Version:           {own['Version']}\n API version:       {own['ApiVersion']}")
@@ -116,6 +119,7 @@ def df(client: Client, given: Given) -> int:
         _use("Images", images, used, lambda i: int(i.get("Size", 0)), found.get("LayersSize")),
         _use("Containers", containers, running, lambda c: int(c.get("SizeRw", 0))),
         _use("Local Volumes", volumes, mounted, lambda v: max(0, int((v.get("UsageData") or {}).get("Size", 0)))),
+        _use("Build Cache", [], [], int),
     ]
     shown: Fields = {
         "Type": ("TYPE", lambda r: r["Type"]),
