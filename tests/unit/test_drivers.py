@@ -1,5 +1,6 @@
 """What each network type says should be true, as the command lines that would make it so."""
 
+import doctest
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from bascule.model.endpoint import Endpoint, EndpointSpec, PublishedPort
 from bascule.model.errors import BasculeError, NotFound
 from bascule.model.network import Network, NetworkSpec, Pool
 from bascule.model.thing import Thing
+
+ROOT = Path(__file__).parents[2]
 
 GATEWAY = "com.docker.network.bridge.gateway_mode_ipv4"
 
@@ -146,8 +149,10 @@ def lines_that_differ(net: Network) -> str:
         ({"colour": "red"}, ""),
         (
             {"com.docker.network.driver.mtu": "1400"},
-            "- ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up\n"
-            "ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1400 addrgenmode none up",
+            "- ip link add br-web address 02:00:00:00:00:01 type bridge"
+            " && ip link set br-web mtu 1500 addrgenmode none up\n"
+            "ip link add br-web address 02:00:00:00:00:01 type bridge"
+            " && ip link set br-web mtu 1400 addrgenmode none up",
         ),
         ({"com.docker.network.driver.mtu": "0"}, ""),
         (
@@ -524,3 +529,17 @@ def test_a_package_may_offer_a_driver_and_it_is_imported_when_asked_for(tmp_path
     assert outside(tmp_path, "find('broken')") == (
         "bascule.model.errors.Failed: plugin \"broken\" cannot be loaded from nowhere: No module named 'nowhere'"
     )
+
+
+def test_the_examples_of_the_page_are_true() -> None:
+    page = str(ROOT / "docs" / "drivers.md")
+    assert doctest.testfile(page, module_relative=False, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_every_option_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "drivers.md").read_text()
+    known = [value for value in vars(bridge).values() if isinstance(value, str | dict)]
+    keys = [key for value in known for key in (value.values() if isinstance(value, dict) else [value])]
+    options = [key for key in keys if isinstance(key, str) and key.startswith(("com.docker.", "bascule."))]
+    assert "bascule.antispoof" in options
+    assert [key for key in options if f"`{key}`" not in page and not key.startswith("bascule.drivers")] == []

@@ -1,8 +1,10 @@
 """Subnets, ranges, gateways and addresses: which one, and what is said where there is none."""
 
+import doctest
 import time
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,8 @@ from bascule.model.errors import BasculeError, Invalid
 from bascule.model.network import Pool, PoolSpec
 from bascule.model.pools import PoolText, parse_pools
 from bascule.model.settings import DEFAULT_POOLS, AddressPool
+
+ROOT = Path(__file__).parents[2]
 
 
 def pool(subnet: str, range_: str = "", gateway: str = "", aux: Mapping[str, str] | None = None) -> Pool:
@@ -319,3 +323,8 @@ def test_values_are_held_to_the_same_sentences() -> None:
         check_pools([PoolSpec(), spec("10.0.0.0/24", gateway="10.9.0.1")])
     with pytest.raises(Invalid, match="invalid subnet : invalid CIDR"):
         check_pools([PoolSpec(gateway=ip_address("10.0.0.1"))])
+
+
+def test_the_examples_of_the_page_are_true() -> None:
+    page = str(ROOT / "docs" / "ipam.md")
+    assert doctest.testfile(page, module_relative=False, optionflags=doctest.ELLIPSIS).failed == 0

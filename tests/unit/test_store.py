@@ -1,5 +1,6 @@
 """Both stores keep the cases of tests/store_cases.py; the SQLite file survives what a file meets."""
 
+import doctest
 import os
 import sqlite3
 import subprocess
@@ -15,6 +16,8 @@ from bascule.model.network import Network
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import Store
 from bascule.store.sqlite import LAYOUT, SqliteStore
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -190,3 +193,8 @@ def test_an_object_that_cannot_be_read_is_refused_by_name(path: str, change: str
     shell.close()
     with pytest.raises(Failed, match=why):
         SqliteStore(path)
+
+
+def test_the_examples_of_the_page_are_true() -> None:
+    page = str(ROOT / "docs" / "store.md")
+    assert doctest.testfile(page, module_relative=False, optionflags=doctest.ELLIPSIS).failed == 0
