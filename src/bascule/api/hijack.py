@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Collection
+from typing import Any
 
 from bascule.api.ask import Ask
 from bascule.api.body import BodyBroken
@@ -11,40 +12,45 @@ from bascule.api.shapes import frames
 from bascule.containers.attach import INPUT_PACKET, PACKET, Attachment
 
 
-async def join(
-    ask: Ask, attachment: Attachment, *, streams: Collection[int], keys: bytes, multiplexed: bool = True
-) -> None:
+async def join(ask: Ask, attachment: Attachment, *, streams: Collection[int], keys: bytes) -> None:
     """Carry bytes both ways until the process has no more output, or the client is gone, or it has typed the
     detach *keys*.  The end of the client's input ends the process's, and its output goes on.  *attachment* is
     given back."""
-    tty = attachment.tty
-    pipe = _take_over(ask, frames.kind(tty=tty or not multiplexed, version=ask.version))
+    pipe = take_over(ask, tty=attachment.tty)
     try:
-        for line in attachment.backlog:
-            if line.stream in streams:
-                await pipe.write(line.data if tty else frames.frame(line.stream, line.data))
-        ready = asyncio.wrap_future(attachment.ready)
-        typing = asyncio.create_task(_input(pipe, attachment, ready, keys))
-        output = asyncio.create_task(_output(pipe, attachment, ready, streams))
-        try:
-            await asyncio.wait([typing, output], return_when=asyncio.FIRST_COMPLETED)
-            if not output.done() and not typing.result():
-                await output
-        finally:
-            typing.cancel()
-            output.cancel()
-            ready.cancel()
-            await asyncio.gather(typing, output, ready, return_exceptions=True)
-    except (ConnectionError, BodyBroken):
-        # The client is gone.  The process stays.
-        return
+        await carry(pipe, attachment, streams=streams, keys=keys)
     finally:
-        attachment.close()
         pipe.close()
 
 
-def _take_over(ask: Ask, kind: str) -> Duplex:
+async def carry(pipe: Duplex, attachment: Attachment, *, streams: Collection[int], keys: bytes) -> None:
+    """The same on a connection that has been taken over."""
+    ready = asyncio.wrap_future(attachment.ready)
+    tasks: list[asyncio.Future[Any]] = [ready]
+    try:
+        for line in attachment.backlog:
+            if line.stream in streams:
+                await pipe.write(line.data if attachment.tty else frames.frame(line.stream, line.data))
+        typing = asyncio.create_task(_input(pipe, attachment, ready, keys))
+        output = asyncio.create_task(_output(pipe, attachment, ready, streams))
+        tasks += [typing, output]
+        await asyncio.wait([typing, output], return_when=asyncio.FIRST_COMPLETED)
+        if not output.done() and not typing.result():
+            await output
+    except (OSError, BodyBroken):
+        # The client is gone, and the process stays; or the process is gone while something was typed.
+        return
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        attachment.close()
+
+
+def take_over(ask: Ask, *, tty: bool) -> Duplex:
+    """The client's connection, no longer HTTP."""
     if ask.exchange.request.upgrade:
+        kind = frames.kind(tty=tty, version=ask.version)
         headers = [("Content-Type", kind), ("Connection", "Upgrade"), ("Upgrade", "tcp")]
         return ask.exchange.hijack(101, "UPGRADED", headers)
     # How Docker did it before 1.9, and still does for those who do not ask.

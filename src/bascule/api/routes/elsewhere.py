@@ -1,6 +1,6 @@
 """What a Docker daemon can do and this one says no to, each with the reason."""
 
-from bascule.api.ask import Ask, Reply, Stream
+from bascule.api.ask import Ask, Reply, Stream, reply
 from bascule.api.table import Answer, Route
 from bascule.model.errors import BasculeError, NotImplementedHere, Unavailable
 
@@ -22,6 +22,11 @@ def _refuse(kind: type[BasculeError], why: str) -> Answer:
     return answer
 
 
+def no_cache(_: Ask) -> Reply:
+    """There is no build cache, and nothing to prune in it: `docker system prune` asks."""
+    return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
 _MANAGED = ("services", "nodes", "tasks", "secrets", "configs")
 
 ROUTES = (
@@ -38,6 +43,7 @@ ROUTES = (
         Route("POST", f"/swarm/{verb}", _refuse(NotImplementedHere, NO_SWARM_MODE))
         for verb in ("init", "join", "update", "unlock")
     ),
+    Route("POST", "/build/prune", no_cache),
     Route("POST", "/build", _refuse(NotImplementedHere, NO_BUILD)),
     Route("POST", "/session", _refuse(NotImplementedHere, NO_BUILD)),
     Route("POST", "/grpc", _refuse(NotImplementedHere, NO_BUILD)),

@@ -82,15 +82,27 @@ def exec_create(ask: Ask) -> Reply:
 
 
 async def exec_start(ask: Ask) -> Reply | None:
+    """The connection changes before the process is started, and a refusal is told in it: so Docker does, and the
+    client then asks for the exit code."""
     body = ask.body(ExecStartBody)
     spec = (await ask.call(partial(ask.containers.exec_inspect, ask.name))).spec
     begin = partial(ask.containers.exec_start, ask.name, detach=bool(body.Detach), tty=bool(body.Tty))
-    attachment = await ask.call(begin, slow=True)
-    if attachment is None:
+    if body.Detach:
+        await ask.call(begin, slow=True)
         return empty(200)
     streams = tuple(number for number, wanted in ((1, spec.stdout), (2, spec.stderr)) if wanted)
-    # A terminal is one stream: whoever wants any of it gets it.
-    await hijack.join(ask, attachment, streams=(1, 2) if attachment.tty else streams, keys=frames.detach_keys(""))
+    pipe = hijack.take_over(ask, tty=spec.tty)
+    try:
+        attachment = await ask.call(begin, slow=True)
+        if attachment:
+            # A terminal is one stream: whoever wants any of it gets it.
+            wanted = (1, 2) if spec.tty else streams
+            await hijack.carry(pipe, attachment, streams=wanted, keys=frames.detach_keys(""))
+    except BasculeError as refusal:
+        told = f"{refusal}\r\n".encode()
+        await pipe.write(told if spec.tty else frames.frame(1, told))
+    finally:
+        pipe.close()
     return None
 
 
