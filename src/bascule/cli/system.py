@@ -116,7 +116,7 @@ def df(client: Client, given: Given) -> int:
     running = [c for c in containers if c.get("State") in ("running", "paused", "restarting")]
     mounted = [v for v in volumes if (v.get("UsageData") or {}).get("RefCount", 0) > 0]
     lines = [
-        _use("Images", images, used, lambda i: int(i.get("Size", 0)), found.get("LayersSize")),
+        _use("Images", images, used, _own_room, found.get("LayersSize") or 0),
         _use("Containers", containers, running, lambda c: int(c.get("SizeRw", 0))),
         _use("Local Volumes", volumes, mounted, lambda v: max(0, int((v.get("UsageData") or {}).get("Size", 0)))),
         _use("Build Cache", [], [], int),
@@ -130,6 +130,12 @@ def df(client: Client, given: Given) -> int:
     }
     print(listing(given.text("format"), shown, "Type TotalCount Active Size Reclaimable", lines), end="")
     return 0
+
+
+def _own_room(image: Any) -> int:
+    """What would be free without the image; what it shares with others is not, nor what nobody has measured."""
+    size, shared = int(image.get("Size", -1)), int(image.get("SharedSize", -1))
+    return 0 if -1 in (size, shared) else size - shared
 
 
 def _use(kind: str, every: list[Any], active: list[Any], room: Any, total: int | None = None) -> dict[str, str]:
