@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.unit.canned import framed
+from tests.unit.canned import canned, framed
 
 from bascule.cli.options import UsageError
 from bascule.cli.terminal import Frames, Keys, parse_keys
@@ -238,3 +238,19 @@ def test_input_that_nobody_reads_does_not_hold_up_the_output(container: Containe
         assert process.stdout.read(3) == b"end"
         container.end()
         assert process.wait(10) == 7
+
+
+def test_the_headers_of_a_table_stand_out_on_a_terminal_only(tmp_path: Path) -> None:
+    with canned(tmp_path / "s", {"GET /volumes": (200, {"Volumes": []})}) as daemon:
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "PYTHONPATH": str(SRC), "BASCULE_HOST": daemon.host}
+        environment.pop("NO_COLOR", None)
+        command = [sys.executable, "-m", "bascule", "volume", "ls"]
+        subprocess.run(command, stdout=theirs, env=environment, check=True, timeout=30)
+        assert screen(ours, b"\n") == b"\x1b[1mDRIVER    VOLUME NAME\x1b[0m\r\n"
+        subprocess.run(command, stdout=theirs, env={**environment, "NO_COLOR": "1"}, check=True, timeout=30)
+        assert screen(ours, b"\n") == b"DRIVER    VOLUME NAME\r\n"
+        os.close(theirs)
+        os.close(ours)
+    done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=30)
+    assert (done.stdout, done.returncode) == (b"", 1)

@@ -11,7 +11,7 @@ from bascule.cli.each import each
 from bascule.cli.fields import Fields
 from bascule.cli.look import inspect_each
 from bascule.cli.options import Given
-from bascule.cli.table import listing
+from bascule.cli.table import listing, show
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -73,10 +73,8 @@ def ls(client: Client, given: Given) -> int:
     if given.flag("quiet") and form in ("", "table"):
         form = "{{.ID}}"
     digest = "Digest " if given.flag("digests") else ""
-    print(
-        listing(form, fields(full=given.flag("no-trunc")), f"Repository Tag {digest}ID CreatedSince Size", lines),
-        end="",
-    )
+    names = f"Repository Tag {digest}ID CreatedSince Size"
+    show(listing(form, fields(full=given.flag("no-trunc")), names, lines), form=form)
     return 0
 
 
@@ -142,7 +140,7 @@ def history(client: Client, given: Given) -> int:
     }
     form = given.text("format") or ("{{.ID}}" if given.flag("quiet") else "")
     found = client.get(f"/images/{quote(given.args[0])}/history")
-    print(listing(form, shown, "ID CreatedSince CreatedBy Size Comment", found), end="")
+    show(listing(form, shown, "ID CreatedSince CreatedBy Size Comment", found), form=form)
     return 0
 
 

@@ -65,11 +65,11 @@ def ls(client: Client, given: Given) -> int:
     found.sort(key=lambda n: natural(n["Name"]))
     shown = fields(full=given.flag("no-trunc"))
     form = given.text("format")
-    from bascule.cli.table import listing
+    from bascule.cli.table import listing, show
 
     if given.flag("quiet") and form in ("", "table"):
         form = "{{.ID}}"
-    print(listing(form, shown, "ID Name Driver Scope", found), end="")
+    show(listing(form, shown, "ID Name Driver Scope", found), form=form)
     return 0
 
 

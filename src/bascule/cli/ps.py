@@ -8,7 +8,7 @@ from bascule.cli.client import Client, filters
 from bascule.cli.command import FILTER, FORMAT, Command
 from bascule.cli.fields import Fields
 from bascule.cli.options import Given
-from bascule.cli.table import listing
+from bascule.cli.table import listing, show
 
 
 def ports(found: list[dict[str, Any]]) -> str:
@@ -120,7 +120,7 @@ def ps(client: Client, given: Given) -> int:
     if given.flag("quiet") and form in ("", "table"):
         form = "{{.ID}}"
     names = "ID Image Command RunningFor Status Ports Names" + (" Size" if given.flag("size") else "")
-    print(listing(form, fields(full=given.flag("no-trunc")), names, found), end="")
+    show(listing(form, fields(full=given.flag("no-trunc")), names, found), form=form)
     return 0
 
 

@@ -10,7 +10,7 @@ from bascule.cli.client import Client, Refusal, Unreachable, filters
 from bascule.cli.command import FILTER, FORMAT, Command
 from bascule.cli.fields import Fields
 from bascule.cli.options import Given, UsageError
-from bascule.cli.table import inspection, listing
+from bascule.cli.table import inspection, listing, show
 
 FORMAT_ALONE = "    -f, --format string   Print with a Go template, or 'json'\n"
 # What a time of an event looks like: nine digits of its second, always.
@@ -128,7 +128,10 @@ def df(client: Client, given: Given) -> int:
         "Size": ("SIZE", lambda r: r["Size"]),
         "Reclaimable": ("RECLAIMABLE", lambda r: r["Free"]),
     }
-    print(listing(given.text("format"), shown, "Type TotalCount Active Size Reclaimable", lines), end="")
+    show(
+        listing(given.text("format"), shown, "Type TotalCount Active Size Reclaimable", lines),
+        form=given.text("format"),
+    )
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posix
+import sys
+
 TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +58,14 @@ def listing(form: str, fields: Fields, names: str, items: Iterable[Any]) -> str:
     if tabled:
         return "".join(line + "\n" for line in columns("\n".join([_headers(nodes, fields), *lines]).split("\n")))
     return "".join(line + "\n" for line in lines)
+
+
+def show(text: str, *, form: str) -> None:
+    """Print a listing; on a terminal its headers stand out (unless NO_COLOR is set: https://no-color.org)."""
+    if sys.stdout.isatty() and (form == "" or form.startswith("table")) and b"NO_COLOR" not in posix.environ:
+        first, newline, rest = text.partition("\n")
+        text = f"\033[1m{first}\033[0m{newline}{rest}"
+    sys.stdout.write(text)
 
 
 def _headers(nodes: list[Any], fields: Fields) -> str:

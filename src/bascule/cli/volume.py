@@ -12,7 +12,7 @@ from bascule.cli.look import inspect_each
 from bascule.cli.network import natural
 from bascule.cli.options import Given, UsageError, label
 from bascule.cli.ps import labels
-from bascule.cli.table import listing
+from bascule.cli.table import listing, show
 
 
 def create(client: Client, given: Given) -> int:
@@ -51,7 +51,7 @@ def ls(client: Client, given: Given) -> int:
     form = given.text("format")
     if given.flag("quiet") and form in ("", "table"):
         form = "{{.Name}}"
-    print(listing(form, FIELDS, "Driver Name", found), end="")
+    show(listing(form, FIELDS, "Driver Name", found), form=form)
     return 0
 
 
