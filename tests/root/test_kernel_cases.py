@@ -1,10 +1,10 @@
 """Linux, held to the cases that the fake is held to."""
 
 import pytest
-
-from bascule.kernel.linux import LinuxKernel
 from tests.kernel_cases import CASES, Case
 from tests.root.conftest import Host
+
+from bascule.kernel.linux import LinuxKernel
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

@@ -9,13 +9,14 @@ is kept.
 
 import errno
 import itertools
-import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import assert_never
 
-from bascule.kernel.place import Places
+from bascule.kernel.place import Place, Places
 from bascule.kernel.protocol import Outcome
+from bascule.kernel.route_socket import ALL_DONE
 from bascule.kernel.survey import Survey
 from bascule.model.errors import KernelError
 from bascule.model.links import (
@@ -50,7 +51,7 @@ def where(thing: Wired) -> str:
     match thing:
         case Macvlan() | Ipvlan():
             return ""  # Its parent's.
-        case Bridge() | Veth() | Vlan() | Vxlan() | Dummy() | Address() | Up() | Route() | Neigh() | Fdb():
+        case Address() | Up() | Route() | Neigh() | Fdb() | Bridge() | Veth() | Vlan() | Vxlan() | Dummy():
             return thing.ns
         case _:
             assert_never(thing)
@@ -80,69 +81,83 @@ class Adding:
         self._born = born
         """Links that this call made: they were down, and nothing about them can have held before."""
         self._run = run
-        self._place = places.at(where(run[0]))
+        self._there: dict[str, Place] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._planned: dict[Name, int] = {}
         self._looked_up: set[Name] = set()
         self._refreshed: set[Name] = set()
-        self._fds: list[int] = []
 
     def outcomes(self) -> list[Outcome]:
         """Ask until each thing has its outcome."""
-        self._see_who_is_up()
-        try:
-            for attempt in range(TRIES):
-                self._round(last=attempt == TRIES - 1)
-                if len(self._outcomes) == len(self._run):
-                    break
-        finally:
-            for fd in self._fds:
-                os.close(fd)
+        for attempt in range(TRIES):
+            self._round(last=attempt == TRIES - 1)
+            if len(self._outcomes) == len(self._run):
+                break
         return [self._outcomes[i] for i in range(len(self._run))]
 
     def _see_who_is_up(self) -> None:
         """The kernel raises a link that is up without a word, so look at those that may be."""
-        fresh = {(thing.ns, thing.name) for thing in self._run if isinstance(thing, LINKS)} | self._born
+        fresh = set(self._born)
         for i, thing in enumerate(self._run):
-            if isinstance(thing, Up) and (thing.ns, thing.link) not in fresh:
-                state = self._place.link(thing.link)
+            if isinstance(thing, LINKS) and self._outcomes.get(i) != "held":
+                fresh.update(names(thing))
+            elif isinstance(thing, Up) and i not in self._outcomes and (thing.ns, thing.link) not in fresh:
+                try:
+                    state = self._at(thing.ns).link(thing.link)
+                except KernelError:
+                    continue  # Asked again, and then told.
                 if state is not None and state.up:
                     self._outcomes[i] = "held"
 
     def _round(self, *, last: bool) -> None:
+        self._see_who_is_up()
         self._planned.clear()
-        batch: list[tuple[int, list[Request]]] = []
+        batch: list[tuple[int, Place, list[Request]]] = []
         for i, thing in enumerate(self._run):
             if i not in self._outcomes:
                 try:
-                    batch.append((i, self._requests(thing)))
+                    place = self._at(where(thing))
+                    batch.append((i, place, self._requests(thing, place)))
                 except KernelError as refusal:
                     self._outcomes[i] = KernelError(refusal.errno, str(thing), refusal.text)
-        answers = iter(self._place.routes.ask([request for _, requests in batch for request in requests]))
         failed: list[tuple[int, Answer]] = []
-        for i, requests in batch:
-            given = list(itertools.islice(answers, len(requests)))
-            answer = _refusal(given)
-            if answer is None:
-                self._made(self._run[i])
-                self._outcomes[i] = "made"
-                continue
-            if not given[0].errno:
-                self._unmake(self._run[i])
-            failed.append((i, answer))
+        for place, group in groupby(batch, _place):
+            together = list(group)
+            answers = place.routes.ask([request for _, _, requests in together for request in requests])
+            if answers is ALL_DONE:
+                for i, _, _ in together:
+                    self._made(i)
+            else:
+                failed += self._failed(together, iter(answers))
         if failed:
             self._judge(failed, last=last)
 
-    def _made(self, thing: Wired) -> None:
+    def _failed(
+        self, together: Sequence[tuple[int, Place, list[Request]]], answers: Iterator[Answer]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Those of *together* that were refused; the others are made."""
+        for i, _, requests in together:
+            given = [next(answers) for _ in requests]
+            answer = _refusal(given)
+            if answer is None:
+                self._made(i)
+                continue
+            if not given[0].errno:
+                self._unmake(self._run[i])
+            yield i, answer
+
+    def _made(self, i: int) -> None:
+        self._outcomes[i] = "made"
+        thing = self._run[i]
         if isinstance(thing, LINKS):
             for ns, name in names(thing):
-                self._places.at(ns).knows(name, self._planned[ns, name])
+                self._at(ns).knows(name, self._planned[ns, name])
                 self._born.add((ns, name))
 
     def _unmake(self, thing: Wired) -> None:
         """The link was made, and would not become what it should be."""
         if isinstance(thing, LINKS):
-            place = self._places.at(thing.ns)
+            place = self._at(thing.ns)
             place.routes.ask([rtnetlink.delete_link(self._planned[thing.ns, thing.name])])
 
     # ---- what a refusal means
@@ -177,15 +192,16 @@ class Adding:
         asked = (used(thing) & self._looked_up) - self._refreshed
         if answer.errno not in doubtful or not asked:
             return False
-        for _, name in asked:
-            self._place.forgets(name)
+        for ns, name in asked:
+            self._at(ns).forgets(name)
         self._refreshed |= asked
         return True
 
     def _replace(self, thing: Neigh | Fdb) -> Outcome:
         """A neighbour has one address: the new one.  Frames to everybody go to each destination stated, but those
         for one MAC to one only."""
-        index = self._place.index(thing.dev)
+        place = self._at(thing.ns)
+        index = place.index(thing.dev)
         match thing:
             case Neigh():
                 request = rtnetlink.neigh(thing, index, replace=True)
@@ -195,63 +211,71 @@ class Adding:
                 request = rtnetlink.fdb(thing, index, append=True)
             case _:
                 assert_never(thing)
-        (answer,) = self._place.routes.ask([request])
-        return KernelError(answer.errno, str(thing), answer.text) if answer.errno else "made"
+        for answer in place.routes.ask([request]):
+            return KernelError(answer.errno, str(thing), answer.text)
+        return "made"
 
     # ---- requests
 
-    def _requests(self, thing: Wired) -> list[Request]:
+    def _requests(self, thing: Wired, place: Place) -> list[Request]:
         match thing:
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
-                given = self._given(thing)
-                # Known only now: a link is not its own parent.
-                self._planned[thing.ns, thing.name] = given.index
-                return rtnetlink.new_link(thing, given)
             case Address():
-                return [rtnetlink.address(thing, self._index(thing.link))]
-            case Up():
-                return [rtnetlink.set_link(self._index(thing.link), up=True)]
+                return [rtnetlink.address(thing, self._index(place, thing.link))]
             case Route():
-                return [rtnetlink.route(thing, self._index(thing.dev))]
+                return [rtnetlink.route(thing, self._index(place, thing.dev))]
+            case Up():
+                return [rtnetlink.set_link(self._index(place, thing.link), up=True)]
             case Neigh():
-                return [rtnetlink.neigh(thing, self._index(thing.dev))]
+                return [rtnetlink.neigh(thing, self._index(place, thing.dev))]
             case Fdb():
-                return [rtnetlink.fdb(thing, self._index(thing.dev))]
+                return [rtnetlink.fdb(thing, self._index(place, thing.dev))]
+            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+                given = self._given(thing, place)
+                # Known only now: a link is not its own parent.
+                self._planned[thing.ns, thing.name] = given.number
+                return rtnetlink.new_link(thing, given)
             case _:
                 assert_never(thing)
 
-    def _index(self, name: str) -> int:
-        key = (self._place.path, name)
+    def _index(self, place: Place, name: str) -> int:
+        key = (place.path, name)
         planned = self._planned.get(key)
         if planned is not None:
             return planned
         self._looked_up.add(key)
-        return self._place.index(name)
+        return place.index(name)
 
-    def _given(self, thing: Link) -> rtnetlink.Numbers:
+    def _given(self, thing: Link, place: Place) -> rtnetlink.Numbers:
         index, group = self._numbers.pick(), self._group
         match thing:
             case Veth():
                 peer = self._planned[thing.peer_ns, thing.peer] = self._numbers.pick()
-                master = self._index(thing.master) if thing.master else 0
-                return rtnetlink.Numbers(index, group, master=master, peer=peer, netns=self._netns(thing.peer_ns))
+                master = self._index(place, thing.master) if thing.master else 0
+                return rtnetlink.Numbers(index, group, master=master, peer=peer, netns=self._at(thing.peer_ns).fd)
             case Macvlan() | Ipvlan():
-                netns = self._netns(thing.ns) if thing.ns else -1
-                return rtnetlink.Numbers(index, group, parent=self._index(thing.parent), netns=netns)
+                netns = self._at(thing.ns).fd if thing.ns else -1
+                return rtnetlink.Numbers(index, group, parent=self._index(place, thing.parent), netns=netns)
             case Vlan():
-                return rtnetlink.Numbers(index, group, parent=self._index(thing.parent))
+                return rtnetlink.Numbers(index, group, parent=self._index(place, thing.parent))
             case Vxlan():
-                return rtnetlink.Numbers(index, group, master=self._index(thing.master) if thing.master else 0)
+                return rtnetlink.Numbers(
+                    index, group, master=self._index(place, thing.master) if thing.master else 0
+                )
             case Bridge() | Dummy():
                 return rtnetlink.Numbers(index, group)
             case _:
                 assert_never(thing)
 
-    def _netns(self, path: str) -> int:
-        """A descriptor that stays open until the run is over."""
-        place = self._places.at(path)
-        self._fds.append(os.dup(place.fd))
-        return self._fds[-1]
+    def _at(self, path: str) -> Place:
+        """The namespace at *path*, the same one all through the run, and its descriptor stays open."""
+        known = self._there.get(path)
+        if known is None:
+            known = self._there[path] = self._places.at(path)
+        return known
+
+
+def _place(one: tuple[int, Place, list[Request]]) -> Place:
+    return one[1]
 
 
 def _refusal(answers: Sequence[Answer]) -> Answer | None:

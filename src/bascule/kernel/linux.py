@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from bascule.kernel import conntrack, namespaces, telling
-from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names, where
+from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import holder
@@ -207,16 +207,16 @@ class LinuxKernel:
 
 
 def _request(thing: Thing) -> tuple[str, str]:
-    """What kind of request makes *thing*, and in which namespace: neighbours with the same answer go together."""
+    """What kind of request makes *thing*; those with the same answer that follow one another go together."""
+    if isinstance(thing, Wired):
+        return "wired", ""
     match thing:
         case Namespace():
             return "namespace", ""
         case Sysctl():
             return "sysctl", thing.ns
-        case _ if isinstance(thing, Rule):
-            return "rule", ""
         case _:
-            return "wired", where(thing)
+            return "rule", ""
 
 
 def _write(thing: Sysctl) -> Outcome:

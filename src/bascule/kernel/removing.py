@@ -7,6 +7,7 @@ from typing import assert_never
 
 from bascule.kernel.adding import LINKS, Wired
 from bascule.kernel.place import Place, Places
+from bascule.kernel.route_socket import ALL_DONE
 from bascule.kernel.trash import Trash
 from bascule.model.errors import KernelError
 from bascule.model.links import Address, Fdb, Link, Neigh, Route, Up, Veth
@@ -34,7 +35,10 @@ class Removing:
         steps = [step for thing in run for step in self._steps(thing, refusals)]
         for place, group in groupby(steps, lambda step: step[1]):
             together = list(group)
-            answers = iter(place.routes.ask([request for _, _, requests in together for request in requests]))
+            answered = place.routes.ask([request for _, _, requests in together for request in requests])
+            if answered is ALL_DONE:
+                continue
+            answers = iter(answered)
             for thing, _, requests in together:
                 # A link's requests depend on one another, and the first refusal says why.
                 given = [next(answers) for _ in requests]

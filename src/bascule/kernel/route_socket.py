@@ -5,7 +5,6 @@ buffer already, and reading them never waits.
 """
 
 import errno
-import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -18,6 +17,11 @@ SOL_NETLINK = 270
 NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
 # A datagram of the kernel's dumps is at most this long (net/netlink/af_netlink.c: max_recvmsg_len).
 RECEIVE = 1 << 16
+# Header, errno, the request's header, and a sentence of explanation.
+ANSWER = 4096
+YES = Answer(0, 0)
+ALL_DONE: list[Answer] = []
+"""What `ask` returns when nothing was refused: this very list."""
 # An answer takes under 1 KiB of the receive buffer (an skb's truesize): 128 always fit in the default 208 KiB.
 BATCH = 128
 # Links come and go while they are listed; a list that was cut through this often is somebody's busy loop.
@@ -44,30 +48,41 @@ class RouteSocket:
         self._socket.close()
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """One answer for each request, in order.  A refusal does not stop the requests behind it."""
-        answers: list[Answer] = []
-        for start in range(0, len(requests), BATCH):
-            with self._lock:
-                answers += self._ask(requests[start : start + BATCH])
-        return answers
+        """One answer for each request, in order; ALL_DONE if none was refused.  A refusal does not stop
+        the requests behind it."""
+        with self._lock:
+            if len(requests) <= BATCH:
+                return self._ask(requests)
+            parts = [requests[start : start + BATCH] for start in range(0, len(requests), BATCH)]
+            given = [self._ask(part) for part in parts]
+        if all(answers is ALL_DONE for answers in given):
+            return ALL_DONE
+        return [a for part, answers in zip(parts, given, strict=True) for a in answers or [YES] * len(part)]
 
     def _ask(self, requests: Sequence[Request]) -> list[Answer]:
-        first = self._send(requests)
-        answers: list[Answer] = []
-        receive = self._socket.recv
-        while len(answers) < len(requests):
-            for message in netlink.messages(receive(RECEIVE)):
-                if message.type == netlink.NLMSG_ERROR and message.seq == first + len(answers):
-                    answers.append(netlink.answer(message))
-        return answers
+        if not requests:
+            return ALL_DONE
+        first = self._number(len(requests))
+        last = first + len(requests) - 1
+        self._send(netlink.frame(requests, first))
+        refused: list[Answer] = []
+        while True:
+            for message in netlink.messages(self._receive(ANSWER)):
+                if message.type == netlink.NLMSG_ERROR and first <= message.seq <= last:
+                    answer = netlink.answer(message)
+                    if answer.errno:
+                        refused.append(answer)
+                    if message.seq == last:
+                        return _all(refused, first, len(requests)) if refused else ALL_DONE
 
     def get(self, request: Request) -> Message | None:
         """The one message that answers *request*; None if there is no such thing.  Raises KernelError."""
         with self._lock:
-            seq = self._send((request,))
+            seq = self._number(1)
+            self._send(netlink.frame((request,), seq))
             found: Message | None = None
             while True:
-                for message in netlink.messages(self._socket.recv(RECEIVE)):
+                for message in netlink.messages(self._receive(RECEIVE)):
                     if message.seq != seq:
                         continue
                     if message.type != netlink.NLMSG_ERROR:
@@ -91,11 +106,12 @@ class RouteSocket:
 
     def _dump(self, request: Request) -> list[Message] | None:
         """None: something changed between two parts of the list (NLM_F_DUMP_INTR), so it may lack or repeat."""
-        seq = self._send((request,))
+        seq = self._number(1)
+        self._send(netlink.frame_dump(request, seq))
         found: list[Message] = []
         whole = True
         while True:
-            for message in netlink.messages(self._socket.recv(RECEIVE)):
+            for message in netlink.messages(self._receive(RECEIVE)):
                 if message.seq != seq:
                     continue
                 whole = whole and not message.flags & netlink.NLM_F_DUMP_INTR
@@ -107,12 +123,28 @@ class RouteSocket:
                     raise KernelError(answer.errno, "netlink dump", answer.text)
                 return found if whole else None
 
-    def _send(self, requests: Sequence[Request]) -> int:
-        """Number and send *requests*; the first number."""
+    def _number(self, count: int) -> int:
+        """The first of *count* numbers that no request had lately."""
         first = self._seq + 1
-        self._seq = (self._seq + len(requests)) & 0x3FFFFFFF
-        try:
-            self._socket.send(netlink.frame(requests, first))
-        except OSError as why:
-            raise KernelError(why.errno or errno.EIO, "netlink request", os.strerror(why.errno or 0)) from None
+        self._seq = (self._seq + count) & 0x3FFFFFFF
         return first
+
+    def _send(self, datagram: bytes) -> None:
+        try:
+            self._socket.send(datagram)
+        except OSError as why:
+            raise KernelError(why.errno or errno.EIO, "netlink request") from None
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            return self._socket.recv(size)
+        except OSError as why:
+            # ENOBUFS: an answer was lost.  Nobody may take that for a yes.
+            raise KernelError(why.errno or errno.EIO, "netlink answer") from None
+
+
+def _all(refused: Sequence[Answer], first: int, count: int) -> list[Answer]:
+    answers = [YES] * count
+    for answer in refused:
+        answers[answer.seq - first] = answer
+    return answers

@@ -84,13 +84,14 @@ class Trash:
     def _delete(self, path: str, fd: int) -> None:
         try:
             socket = self._sockets.get(path) or in_namespace(fd, RouteSocket)
-            (answer,) = socket.ask((rtnetlink.delete_group(self.group),))
+            answers = socket.ask((rtnetlink.delete_group(self.group),))
         except (KernelError, OSError) as why:
             log.warning("cannot delete removed links in %s: %s", path or "the host's namespace", why)
         else:
-            # ENODEV: they went with their namespace, or with their other end.
-            if answer.errno not in (0, errno.ENODEV):
-                refusal = KernelError(answer.errno, f"ip link del group {self.group}", answer.text)
-                log.warning("cannot delete removed links in %s: %s", path or "the host's namespace", refusal)
+            for answer in answers:
+                # ENODEV: they went with their namespace, or with their other end.
+                if answer.errno != errno.ENODEV:
+                    refusal = KernelError(answer.errno, f"ip link del group {self.group}", answer.text)
+                    log.warning("cannot delete removed links in %s: %s", path or "the host's namespace", refusal)
         finally:
             os.close(fd)

@@ -15,6 +15,7 @@ from bascule.wire.netlink import attribute, attributes, nest, number, string, te
 IFLA_LINKINFO = 18
 _KIND, _DATA = 1, 2
 _VETH_INFO_PEER = 1
+_VETH = text(_KIND, "veth")
 _MACVLAN_MODE = 1
 _IPVLAN_MODE, _IPVLAN_FLAGS = 1, 2
 _VLAN_ID = 1
@@ -41,14 +42,14 @@ def kind(thing: Link) -> str:
 
 def linkinfo(thing: Link, peer: bytes = b"") -> bytes:
     """The attribute for *thing*; *peer* is the whole description of a veth's other end."""
-    data = _data(thing, peer)
+    if isinstance(thing, Veth):
+        return nest(IFLA_LINKINFO, _VETH, nest(_DATA, attribute(_VETH_INFO_PEER, peer)))
+    data = _data(thing)
     return nest(IFLA_LINKINFO, text(_KIND, kind(thing)), nest(_DATA, data) if data else b"")
 
 
-def _data(thing: Link, peer: bytes) -> bytes:
+def _data(thing: Bridge | Macvlan | Ipvlan | Vlan | Vxlan | Dummy) -> bytes:
     match thing:
-        case Veth():
-            return attribute(_VETH_INFO_PEER, peer)
         case Macvlan():
             return u32(_MACVLAN_MODE, MACVLAN_MODES[thing.mode])
         case Ipvlan():

@@ -6,12 +6,14 @@ order and padded to four bytes (include/uapi/linux/netlink.h).
 
 What is read here came from the kernel, but lengths are checked all the same: a length that runs past its buffer
 raises Malformed instead of reading a neighbour's bytes.
+
+The values are named tuples, which are made in half the time of frozen dataclasses: an attach makes two dozen.
 """
 
 import struct
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
@@ -26,6 +28,7 @@ _NLMSGERR_ATTR_MSG = 1
 
 HEADER = struct.Struct("=IHHII")
 _ATTR = struct.Struct("=HH")
+_U8, _U16, _U32 = struct.Struct("=HHBxxx"), struct.Struct("=HHHxx"), struct.Struct("=HHI")
 _ERROR = struct.Struct("=i")
 _PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
 
@@ -34,8 +37,7 @@ class Malformed(ValueError):
     """Bytes that are no netlink messages or attributes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One message to the kernel; framing adds NLM_F_REQUEST, a sequence number and the length."""
 
     type: int
@@ -43,8 +45,7 @@ class Request:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message from the kernel."""
 
     type: int
@@ -53,8 +54,7 @@ class Message:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """How the kernel took one request: *errno* 0 is yes; *text* is its own explanation, where it gave one."""
 
     seq: int
@@ -63,15 +63,23 @@ class Answer:
 
 
 def frame(requests: Sequence[Request], first: int) -> bytes:
-    """*requests* as one datagram, numbered from *first*, each asking for an acknowledgement unless it dumps."""
+    """*requests* as one datagram, numbered from *first*, the last one asking for an acknowledgement.
+
+    The kernel takes them in order and tells of each that it refuses, asked or not (af_netlink.c: netlink_rcv_skb):
+    when the last one's answer has come, those before it without an answer are done.
+    """
     parts: list[bytes] = []
+    last = first + len(requests) - 1
     for seq, request in enumerate(requests, first):
-        flags = request.flags | NLM_F_REQUEST
-        if flags & NLM_F_DUMP != NLM_F_DUMP:
-            flags |= NLM_F_ACK
+        flags = request.flags | NLM_F_REQUEST if seq != last else request.flags | NLM_F_REQUEST | NLM_F_ACK
         size = len(request.body)
         parts += (HEADER.pack(16 + size, request.type, flags, seq, 0), request.body, _PAD[size & 3])
     return b"".join(parts)
+
+
+def frame_dump(request: Request, seq: int) -> bytes:
+    """A request for a list.  It ends by itself: an acknowledgement would come after the end."""
+    return HEADER.pack(16 + len(request.body), request.type, request.flags | NLM_F_REQUEST, seq, 0) + request.body
 
 
 def messages(buffer: bytes) -> Iterator[Message]:
@@ -99,15 +107,15 @@ def nest(kind: int, *inner: bytes) -> bytes:
 
 
 def u8(kind: int, value: int) -> bytes:
-    return attribute(kind, bytes((value,)))
+    return _U8.pack(5, kind, value)
 
 
 def u16(kind: int, value: int) -> bytes:
-    return attribute(kind, struct.pack("=H", value))
+    return _U16.pack(6, kind, value)
 
 
 def u32(kind: int, value: int) -> bytes:
-    return attribute(kind, struct.pack("=I", value))
+    return _U32.pack(8, kind, value)
 
 
 def text(kind: int, value: str) -> bytes:

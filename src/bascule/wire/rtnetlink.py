@@ -6,8 +6,7 @@ is read in `rtstate`.
 """
 
 import struct
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from bascule.model.links import Address, Bridge, Dummy, Fdb, Ipvlan, Link, Macvlan, Neigh, Route, Veth, Vlan, Vxlan
 from bascule.wire.linkinfo import linkinfo
@@ -54,22 +53,24 @@ IFADDR = struct.Struct("=BBBBi")
 RTMSG = struct.Struct("=BBBBBBBBI")
 NDMSG = struct.Struct("=BxxxiHBB")
 
+# A name may be filled up to its sixteen bytes with NULs.
+_NAME_MTU_MAC = struct.Struct("=HH16sHHIHH6sxx")
+_ADDRESSES = {4: struct.Struct("=HH4sHH4s"), 6: struct.Struct("=HH16sHH16s")}
 _EXCLUSIVE = NLM_F_CREATE | NLM_F_EXCL
 _ONE_QUEUE = u32(IFLA_NUM_TX_QUEUES, 1) + u32(IFLA_NUM_RX_QUEUES, 1)
 _NO_LINK_LOCAL = nest(IFLA_AF_SPEC, nest(AF_INET6, u8(_INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE)))
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """What a link is made with that its name does not say."""
 
-    index: int
+    number: int
     group: int
     parent: int = 0
     """The index of its macvlan, ipvlan or 802.1Q parent."""
     master: int = 0
     peer: int = 0
-    """A veth's other end.  The kernel takes it only where *index* is given too."""
+    """A veth's other end.  The kernel takes it only where *number* is given too."""
     netns: int = -1
     """A file descriptor of the namespace that the link, or a veth's peer, is born in; -1: where the request is."""
 
@@ -87,7 +88,7 @@ def new_link(thing: Link, numbers: Numbers) -> list[Request]:
 
     The first request makes the link.  The one that tells it is refused, and rightly, where the host has no IPv6.
     """
-    index = numbers.index
+    index = numbers.number
     match thing:
         case Veth():
             made = _newlink(numbers, _named(thing.name, thing.mtu, ""), _veth(thing, numbers), up=True)
@@ -114,6 +115,11 @@ def new_link(thing: Link, numbers: Numbers) -> list[Request]:
 
 
 def _named(name: str, mtu: int, mac: str) -> bytes:
+    """Name, MTU and address, where given, in one piece for the common case: every attach writes two of them."""
+    if name and mtu and mac:
+        return _NAME_MTU_MAC.pack(
+            20, IFLA_IFNAME, name.encode(), 8, IFLA_MTU, mtu, 10, IFLA_ADDRESS, mac_bytes(mac)
+        )
     return (
         (text(IFLA_IFNAME, name) if name else b"")
         + (u32(IFLA_MTU, mtu) if mtu else b"")
@@ -137,7 +143,7 @@ def _veth(thing: Veth, numbers: Numbers) -> bytes:
 
 def _newlink(numbers: Numbers, named: bytes, rest: bytes, *, up: bool = False) -> Request:
     flags = IFF_UP if up else 0
-    body = IFINFO.pack(AF_UNSPEC, 0, numbers.index, flags, flags) + named + u32(IFLA_GROUP, numbers.group)
+    body = IFINFO.pack(AF_UNSPEC, 0, numbers.number, flags, flags) + named + u32(IFLA_GROUP, numbers.group)
     if numbers.parent:
         body += u32(IFLA_LINK, numbers.parent)
     if numbers.master:
@@ -196,7 +202,9 @@ def address(thing: Address, index: int, *, delete: bool = False) -> Request:
     flags = 0 if own.version == 4 else IFA_F_NODAD
     body = IFADDR.pack(FAMILY[own.version], own.network.prefixlen, flags, 0, index)
     # An IPv4 address without IFA_LOCAL is taken for the other end of a point-to-point link.
-    body += attribute(IFA_LOCAL, own.packed) + attribute(IFA_ADDRESS, own.packed)
+    packed = own.packed
+    size = len(packed) + 4
+    body += _ADDRESSES[own.version].pack(size, IFA_LOCAL, packed, size, IFA_ADDRESS, packed)
     return Request(RTM_DELADDR, 0, body) if delete else Request(RTM_NEWADDR, _EXCLUSIVE, body)
 
 
