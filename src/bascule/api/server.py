@@ -18,6 +18,7 @@ from bascule.api.pool import Pool
 from bascule.api.routes import ROUTES
 from bascule.api.shapes.system import About
 from bascule.api.table import Table
+from bascule.api.tls import Tls
 from bascule.containers.containers import Containers
 from bascule.engine.engine import Engine
 
@@ -77,13 +78,14 @@ class Server:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
 
-        def connection() -> Connection:
-            return Connection(self._dispatch, self._house.limits, self._connections)
+        def connection() -> asyncio.Protocol:
+            plain = Connection(self._dispatch, self._house.limits, self._connections)
+            return Tls(plain, context, self._house.limits.header_seconds) if context else plain
 
         if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(connection, sock=sock, ssl=context)
+            server = await loop.create_unix_server(connection, sock=sock)
         else:
-            server = await loop.create_server(connection, sock=sock, ssl=context)
+            server = await loop.create_server(connection, sock=sock)
         self._servers.append(server)
 
     async def drain(self, seconds: float = 5) -> None:

@@ -1,5 +1,8 @@
 """Networks: list, inspect, create, remove, prune, connect, disconnect."""
 
+from collections.abc import Callable
+from functools import partial
+
 from bascule.api.ask import Ask, Reply, empty, lines, reply
 from bascule.api.shapes import endpoint, filters, network, values
 from bascule.api.table import Route
@@ -47,11 +50,19 @@ def prune(ask: Ask) -> Reply:
     return reply({"NetworksDeleted": [net.name for net in gone] or None})
 
 
+def _plan(ask: Ask, ref: str, plan: Callable[[str, str], list[str]]) -> list[str]:
+    found = ask.containers.container(ref)
+    if found.sandbox:
+        return plan(ask.name, found.sandbox)
+    net = ask.engine.network(ask.name)
+    return [f"# {found.name} does not run: {net.name} is noted for its next start, and nothing is done now"]
+
+
 def connect(ask: Ask) -> Reply:
     body = ask.body(endpoint.ConnectBody)
     ref, spec = endpoint.container_ref(body), endpoint.spec(body.EndpointConfig)
     if ask.flag("dryRun"):
-        return lines(ask.engine.plan_connect(ask.name, ask.containers.container(ref).sandbox, spec))
+        return lines(_plan(ask, ref, partial(ask.engine.plan_connect, spec=spec)))
     ask.containers.connect(ask.name, ref, spec)
     return empty(200)
 
@@ -60,7 +71,7 @@ def disconnect(ask: Ask) -> Reply:
     body = ask.body(endpoint.ConnectBody)
     ref = endpoint.container_ref(body)
     if ask.flag("dryRun"):
-        return lines(ask.engine.plan_disconnect(ask.name, ask.containers.container(ref).sandbox))
+        return lines(_plan(ask, ref, ask.engine.plan_disconnect))
     ask.containers.disconnect(ask.name, ref, force=bool(body.Force))
     return empty(200)
 
