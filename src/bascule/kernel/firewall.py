@@ -37,7 +37,8 @@ class Firewall:
         self._lock = threading.RLock()
         self._want: dict[Key, Element] = {}
         self._generation = 0
-        self._watch: Watch | None = None
+        self._watch = Watch(table, self._tables.portid, self._look)
+        self._loaded = False
         self._closing = threading.Event()
         self._tell: Callable[[str], None] = lambda _sentence: None
         self._repairs = 0
@@ -69,10 +70,10 @@ class Firewall:
     def _take(self, fresh: dict[Key, Element]) -> KernelError | None:
         self._want.update(fresh)
         try:
-            if self._watch is None:
-                self._load()
-            else:
+            if self._loaded:
                 self._change(add=fresh)
+            else:
+                self._load()
         except KernelError as refused:
             for key in fresh:
                 del self._want[key]
@@ -85,7 +86,7 @@ class Firewall:
             gone = {_key(e): e for rule in rules for e in elements(rule) if self._want.get(_key(e)) == e}
             for key in gone:
                 del self._want[key]
-            if self._watch is None:
+            if not self._loaded:
                 return []
             try:
                 self._change(delete=gone)
@@ -139,16 +140,15 @@ class Firewall:
     def close(self) -> None:
         """Give back the thread and the sockets.  The rule set stays as it is."""
         self._closing.set()
-        if self._watch is not None:
-            self._watch.close()
+        self._watch.close()
         with self._lock:
             self._tables.close()
 
     def _load(self) -> None:
-        if self._watch is None:
-            # Before the first load, so that nothing after it goes unheard.
-            self._watch = Watch(self._tables.table, self._tables.portid, self._look)
+        # Before the first load, so that nothing after it goes unheard.
+        self._watch.start()
         self._generation = self._tables.load(self._want.values())
+        self._loaded = True
 
     def _change(self, add: dict[Key, Element] | None = None, delete: dict[Key, Element] | None = None) -> None:
         try:

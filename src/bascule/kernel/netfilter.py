@@ -111,16 +111,21 @@ class Netfilter:
 
 
 def changes(but: int) -> socket.socket:
-    """A socket that hears every change of nftables except those made through the port *but*.
+    """A socket that, once it is told to `listen`, hears every change of nftables except those made through the
+    port *but*.
 
     Ours come hundreds at a time and are known; the kernel leaves them out before they are queued.
     """
     hears = _open()
     hears.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 * 1024 * 1024)
     _attach(hears, but)
-    hears.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, GROUP_NFTABLES)
     hears.setblocking(False)
     return hears
+
+
+def listen(hears: socket.socket) -> None:
+    """From now on *hears* does."""
+    hears.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, GROUP_NFTABLES)
 
 
 def _open() -> socket.socket:

@@ -328,16 +328,19 @@ def ruleset(table: str, elements: Iterable[Element], leftovers: Iterable[Leftove
     The administrator's chains keep their rules; *user* is text that brings them back where they are lost.
     *leftovers* are emptied and deleted first.
     """
-    out = []
-    for family in TABLES:
-        out.append(f"add table {family} {table}")
-    out += _without(table, tuple(leftovers))
+    old = tuple(leftovers)
+    out = [f"add table {family} {table}" for family in TABLES]
+    # What refers goes before what is referred to: rules, then elements (verdicts name chains), then names.  What
+    # bears a name of ours goes before that is declared anew, the rest after our own rules let go of it.
+    out += [f"flush chain {x.family} {table} {x.name}" for x in old if x.kind == "chain"]
+    out += _without(table, (x for x in old if _named_as_ours(x)))
     for family in TABLES:
         chains = "\n".join(chain.declaration() for chain in CHAINS if chain.family == family)
         out.append(f"table {family} {table} {{\n{_sets(family)}\n{chains}\n}}")
     out.append(f"add chain inet {table} {USER}")
     out += [f"flush chain {chain.family} {table} {chain.name}" for chain in CHAINS]
     out += [f"flush {declared.kind} {declared.family} {table} {declared.name}" for declared in SETS.values()]
+    out += _without(table, (x for x in old if not _named_as_ours(x)))
     if user:
         out.append(user)
     for family in TABLES:
@@ -346,13 +349,14 @@ def ruleset(table: str, elements: Iterable[Element], leftovers: Iterable[Leftove
     return "\n".join(out) + "\n"
 
 
-def _without(table: str, leftovers: tuple[Leftover, ...]) -> Iterator[str]:
-    # What refers goes before what is referred to: rules, then elements (verdicts name chains), then names.
-    chains = [x for x in leftovers if x.kind == "chain"]
-    sets = [x for x in leftovers if x.kind != "chain"]
-    yield from (f"flush chain {x.family} {table} {x.name}" for x in chains)
-    yield from (f"delete {x.kind} {x.family} {table} {x.name}" for x in sets)
-    yield from (f"delete chain {x.family} {table} {x.name}" for x in chains)
+def _named_as_ours(leftover: Leftover) -> bool:
+    at = (leftover.family, leftover.name)
+    return at in ({(c.family, c.name) for c in CHAINS} if leftover.kind == "chain" else SETS)
+
+
+def _without(table: str, leftovers: Iterable[Leftover]) -> Iterator[str]:
+    for x in sorted(leftovers, key=lambda x: x.kind == "chain"):
+        yield f"delete {x.kind} {x.family} {table} {x.name}"
 
 
 def _sets(family: TableFamily) -> str:

@@ -80,7 +80,7 @@ class Tables:
         """
         elements = tuple(elements)
         listed = self._listed()
-        lost = not any(x.kind == "chain" and x.name == nft.USER for x in listed)
+        lost = not any(x.kind == "chain" and x.name == nft.USER for x in self._listed(user=True))
         strangers = tuple(_leftover(x) for x in listed if not _is_ours(x))
         everything = tuple(_leftover(x) for x in listed)
         user = self._user if lost else ""

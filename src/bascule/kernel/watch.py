@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bascule.kernel.netfilter import changes
+from bascule.kernel.netfilter import changes, listen
 from bascule.wire.nfnetlink import FAMILY, NEWGEN, messages
 from bascule.wire.nftelements import generation, touched
 
@@ -29,7 +29,7 @@ class Change:
 
 
 class Watch:
-    """Hears of table *table* in the namespace of the thread that makes this, until closed."""
+    """Hears of table *table* in the namespace of the thread that makes this, from `start` to `close`."""
 
     def __init__(self, table: str, portid: int, look: Callable[[Change], None]) -> None:
         self._table = table
@@ -37,28 +37,37 @@ class Watch:
         self._hears = changes(but=portid)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._ours = False
-        self._thread = threading.Thread(target=self._run, name="firewall-watch", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Hear from now on.  The second time nothing happens."""
+        if self._thread is None:
+            listen(self._hears)
+            self._thread = threading.Thread(target=self._run, name="firewall-watch", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Hear nothing any more.  Must not be called from *look*."""
-        if self._thread.is_alive():
+        if self._thread is not None:
             os.eventfd_write(self._wake, 1)
             self._thread.join()
+            self._thread = None
+        if self._wake >= 0:
             os.close(self._wake)
+            self._wake = -1
+        self._hears.close()
 
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._hears, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        with self._hears:
-            while all(fd != self._wake for fd, _ in poll.poll()):
-                # One look for all that is there: whoever reloads a firewall does it in many transactions.
-                last = None
-                while (data := self._receive()) is not None:
-                    last = self._heard(data) or last
-                if last is not None:
-                    self._look(last)
+        while all(fd != self._wake for fd, _ in poll.poll()):
+            # One look for all that is there: whoever reloads a firewall does it in many transactions.
+            last = None
+            while (data := self._receive()) is not None:
+                last = self._heard(data) or last
+            if last is not None:
+                self._look(last)
 
     def _receive(self) -> bytes | None:
         try:
