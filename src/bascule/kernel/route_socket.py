@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from bascule.model.errors import KernelError
 from bascule.wire import netlink
-from bascule.wire.netlink import Answer, Message, Request
+from bascule.wire.netlink import Answer, Listing, Message, Request
 
 SOL_NETLINK = 270
 NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
@@ -99,29 +99,16 @@ class RouteSocket:
         """Everything that *request* lists, as it was at one moment.  Raises KernelError."""
         with self._lock:
             for _ in range(DUMP_TRIES):
-                found = self._dump(request)
-                if found is not None:
-                    return found
+                seq = self._number(1)
+                self._send(netlink.frame_dump(request, seq))
+                listing = Listing(seq)
+                while listing.end is None:
+                    listing.take(self._receive(RECEIVE))
+                if listing.end.errno:
+                    raise KernelError(listing.end.errno, "netlink dump", listing.end.text)
+                if listing.whole:
+                    return listing.found
         raise KernelError(errno.EINTR, "netlink dump", f"changed while it was read, {DUMP_TRIES} times")
-
-    def _dump(self, request: Request) -> list[Message] | None:
-        """None: something changed between two parts of the list (NLM_F_DUMP_INTR), so it may lack or repeat."""
-        seq = self._number(1)
-        self._send(netlink.frame_dump(request, seq))
-        found: list[Message] = []
-        whole = True
-        while True:
-            for message in netlink.messages(self._receive(RECEIVE)):
-                if message.seq != seq:
-                    continue
-                whole = whole and not message.flags & netlink.NLM_F_DUMP_INTR
-                if message.type not in (netlink.NLMSG_DONE, netlink.NLMSG_ERROR):
-                    found.append(message)
-                    continue
-                answer = netlink.answer(message)
-                if answer.errno:
-                    raise KernelError(answer.errno, "netlink dump", answer.text)
-                return found if whole else None
 
     def _number(self, count: int) -> int:
         """The first of *count* numbers that no request had lately."""

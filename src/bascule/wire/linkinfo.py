@@ -10,7 +10,7 @@ from typing import assert_never
 
 from bascule.model.addresses import IPAddress
 from bascule.model.links import Bridge, Dummy, Ipvlan, Link, Macvlan, Veth, Vlan, Vxlan
-from bascule.wire.netlink import attribute, attributes, nest, number, string, text, u8, u16, u32
+from bascule.wire.netlink import Malformed, attribute, attributes, nest, number, string, text, u8, u16, u32
 
 IFLA_LINKINFO = 18
 _KIND, _DATA = 1, 2
@@ -128,5 +128,8 @@ def _word(words: Mapping[str, int], value: bytes) -> str:
 def _local(value: bytes | None) -> str:
     if not value:
         return ""
-    address: IPAddress = ip_address(value)
+    try:
+        address: IPAddress = ip_address(value)
+    except ValueError as wrong:
+        raise Malformed(f"an address of {len(value)} bytes") from wrong
     return str(address) if int(address) else ""

@@ -170,3 +170,27 @@ def _explanation(message: Message) -> str:
         if not message.flags & NLM_F_CAPPED:
             at = 4 + ((HEADER.unpack_from(message.body, 4)[0] + 3) & ~3)
     return string(attributes(message.body[at:]).get(_NLMSGERR_ATTR_MSG, b""))
+
+
+class Listing:
+    """The many messages that answer one request for a list."""
+
+    def __init__(self, seq: int) -> None:
+        self._seq = seq
+        self.found: list[Message] = []
+        self.whole = True
+        """False: something changed between two parts (NLM_F_DUMP_INTR), so it may lack things, or repeat them."""
+        self.end: Answer | None = None
+        """The last message, when it has come."""
+
+    def take(self, datagram: bytes) -> None:
+        """Sort in what the kernel sent; what answers another request is left out."""
+        for message in messages(datagram):
+            if message.seq != self._seq:
+                continue
+            if message.flags & NLM_F_DUMP_INTR:
+                self.whole = False
+            if message.type in (NLMSG_DONE, NLMSG_ERROR):
+                self.end = answer(message)
+            else:
+                self.found.append(message)

@@ -95,7 +95,8 @@ def address(message: Message) -> AddressState:
     (_family, prefix, _flags, _scope, index), given = _split(message, rt.IFADDR)
     # IPv4's own address is IFA_LOCAL; IPv6 has it only where there is a peer.
     packed = given.get(rt.IFA_LOCAL) or given.get(rt.IFA_ADDRESS, b"")
-    return AddressState(index, ip_interface((_ip(packed), prefix)))
+    own = _ip(packed)
+    return AddressState(index, ip_interface((own, _prefix(own, prefix))))
 
 
 def _ip(packed: bytes) -> IPAddress:
@@ -103,6 +104,17 @@ def _ip(packed: bytes) -> IPAddress:
         return ip_address(packed)
     except ValueError as wrong:
         raise Malformed(f"an address of {len(packed)} bytes") from wrong
+
+
+def _prefix(address: IPAddress, length: int) -> int:
+    if length > address.max_prefixlen:
+        raise Malformed(f"a prefix of {length} bits for {address}")
+    return length
+
+
+def _network(packed: bytes, length: int) -> IPNetwork:
+    address = _ip(packed)
+    return ip_network((address, _prefix(address, length)), strict=False)
 
 
 def route(message: Message) -> RouteState | None:
@@ -115,7 +127,7 @@ def route(message: Message) -> RouteState | None:
     via = given.get(rt.RTA_GATEWAY)
     return RouteState(
         family=4 if family == rt.AF_INET else 6,
-        to=ip_network((_ip(to), length), strict=False) if to and length else None,
+        to=_network(to, length) if to and length else None,
         via=_ip(via) if via else None,
         index=number(given.get(rt.RTA_OIF, b"")),
         table=number(given[rt.RTA_TABLE]) if rt.RTA_TABLE in given else table,
