@@ -14,14 +14,52 @@ from typing import Any, Self
 from bascule.api.server import Server
 from bascule.api.shapes.system import About
 from bascule.containers.containers import Containers
+from bascule.containers.images import Images
+from bascule.containers.logs import LogLine
+from bascule.containers.volumes import Volumes
+from bascule.containers.waiting import Waiter
 from bascule.engine.engine import Engine, SandboxSpec
 from bascule.kernel.fake import FakeKernel
-from bascule.model.container import Container, ContainerSpec, State
+from bascule.model.container import Container, ContainerSpec, Image, State, Volume
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import NotFound
 from bascule.store.memory import MemoryStore
 
 ABOUT = About(version="0.1.0", id="test", hostname="test", kernel="6.1", system="Debian", memory=1 << 30)
+
+
+class NoImages(Images):
+    def __init__(self) -> None:
+        pass
+
+    def images(self) -> list[Image]:
+        return []
+
+
+class NoVolumes(Volumes):
+    def __init__(self) -> None:
+        pass
+
+    def volumes(self) -> list[Volume]:
+        return []
+
+
+class _Endless(Iterator[LogLine]):
+    """One line, and then a wait for more until it is closed."""
+
+    def __init__(self, let_go: threading.Event) -> None:
+        self._first = True
+        self._let_go = let_go
+
+    def __next__(self) -> LogLine:
+        if self._first:
+            self._first = False
+            return LogLine(1, 1, b"hello\n")
+        self._let_go.wait(10)
+        raise StopIteration
+
+    def close(self) -> None:
+        self._let_go.set()
 
 
 class Crowd(Containers):
@@ -30,6 +68,15 @@ class Crowd(Containers):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._all: list[Container] = []
+        self.images = NoImages()
+        self.volumes = NoVolumes()
+        self.gate = threading.Event()
+        """Closed, it holds up whoever stops a container."""
+        self.gate.set()
+        self.stopping = threading.Semaphore(0)
+        self.waiters: list[Waiter] = []
+        self.let_go = threading.Event()
+        self.failing: Exception | None = None
 
     def add(self, name: str, ident: str) -> Container:
         box = self.engine.open(SandboxSpec(container=ident, name=name, hostname=ident[:12]))
@@ -40,6 +87,8 @@ class Crowd(Containers):
         return found
 
     def containers(self) -> list[Container]:
+        if self.failing:
+            raise self.failing
         return self._all
 
     def container(self, ref: str) -> Container:
@@ -47,6 +96,25 @@ class Crowd(Containers):
             if ref in (found.name, found.id) or found.id.startswith(ref):
                 return found
         raise NotFound(f"No such container: {ref}")
+
+    def stop(self, ref: str, timeout: int | None = None, signal: str = "") -> None:  # noqa: ARG002
+        self.stopping.release()
+        self.gate.wait(10)
+
+    def wait(self, ref: str, condition: str = "not-running") -> Waiter:  # noqa: ARG002
+        self.waiters.append(Waiter())
+        return self.waiters[-1]
+
+    def logs(
+        self,
+        ref: str,  # noqa: ARG002
+        *,
+        follow: bool = False,  # noqa: ARG002
+        tail: int | None = None,  # noqa: ARG002
+        since: int = 0,  # noqa: ARG002
+        until: int = 0,  # noqa: ARG002
+    ) -> Iterator[LogLine]:
+        return _Endless(self.let_go)
 
     def connect(self, network: str, ref: str, spec: EndpointSpec) -> None:
         self.engine.connect(network, self.container(ref).sandbox, spec)
