@@ -192,7 +192,7 @@ class Decisions:
         after = self._last.get((net.id, version))
         for pool in pools:
             try:
-                address = pick_address(pool, taken, after if after in pool.subnet else None)
+                address = pick_address(pool, taken, after if after and after in pool.subnet else None)
             except Exhausted:
                 continue
             self._last[net.id, version] = address
