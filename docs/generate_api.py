@@ -16,9 +16,9 @@ ABOUT = f"""\
 
 This page is written by `docs/generate_api.py` from the server's own table of routes.
 
-The daemon speaks Docker's Engine API, versions {version(API_MIN)} to {version(API)}, so that the docker command line,
-docker-py and docker-compose work with `DOCKER_HOST=unix:///run/bascule/bascule.sock`. Fields, statuses and messages
-are those of Docker 28.2.2. A path without version (`/networks`) means the newest.
+The daemon speaks Docker's Engine API, versions {version(API_MIN)} to {version(API)}, so that the docker
+command line, docker-py and docker-compose work with `DOCKER_HOST=unix:///run/bascule/bascule.sock`. Fields, statuses
+and messages are those of Docker 28.2.2. A path without version (`/networks`) means the newest.
 
 **Who may ask.** The API is root on the machine. A Unix socket is made with mode 0660 for root and one group
 (`--group`, else `docker` if there is such a group, else root). TCP is served with client certificates only
@@ -39,8 +39,8 @@ an upgrade); each direction ends on its own, over TLS as well. Without a termina
 - `?dryRun=1` on `POST /networks/create`, `POST /networks/NAME/connect` and `disconnect`, and `DELETE
   /networks/NAME`: the answer is the `ip` and `nft` lines that the call comes to, as text, and nothing is changed.
 - A port in `PortBindings` is published whether it is in `ExposedPorts` or not (as from Docker 29).
-- Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits, log drivers other
-  than json-file) are accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
+- Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits, log drivers
+  other than json-file) are accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
 - Health checks are not run: every container's health is `none`.
 - `_ping` tells `Builder-Version: 1`: there is no BuildKit here, and no build at all.
 - Swarm's calls answer as a Docker that is in no swarm (503); build, commit, push, search, login and plugins answer
