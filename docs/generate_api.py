@@ -17,8 +17,8 @@ ABOUT = f"""\
 This page is written by `docs/generate_api.py` from the server's own table of routes.
 
 The daemon speaks Docker's Engine API, versions {version(API_MIN)} to {version(API)}, so that the docker
-command line, docker-py and docker-compose work with `DOCKER_HOST=unix:///run/bascule/bascule.sock`. Fields, statuses
-and messages are those of Docker 28.2.2. A path without version (`/networks`) means the newest.
+command line, docker-py and docker-compose work with `DOCKER_HOST=unix:///run/bascule/bascule.sock`. Fields,
+statuses and messages are those of Docker 28.2.2. A path without version (`/networks`) means the newest.
 
 **Who may ask.** The API is root on the machine. A Unix socket is made with mode 0660 for root and one group
 (`--group`, else `docker` if there is such a group, else root). TCP is served with client certificates only
