@@ -69,15 +69,12 @@ DONE = part(7, kind=netlink.NLMSG_DONE, body=b"\0\0\0\0")
 
 
 def test_a_list_goes_on_until_its_end() -> None:
-    listing = Listing(7)
-    listing.take(part(7, body=b"one.") + part(7, body=b"two."))
-    assert listing.end is None
-    listing.take(part(7, body=b"last") + DONE)
-    assert ([m.body for m in listing.found], listing.end, listing.whole) == (
-        [b"one.", b"two.", b"last"],
-        Answer(7, 0),
-        True,
-    )
+    listing, ends = Listing(7), []
+    for datagram in (part(7, body=b"one.") + part(7, body=b"two."), part(7, body=b"last") + DONE):
+        listing.take(datagram)
+        ends.append(listing.end)
+    assert ([m.body for m in listing.found], listing.whole) == ([b"one.", b"two.", b"last"], True)
+    assert ends == [None, Answer(7, 0)]
 
 
 @pytest.mark.parametrize("where", [0, 1, 2])

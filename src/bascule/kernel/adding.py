@@ -60,8 +60,10 @@ def where(thing: Wired) -> str:
 class Numbers:
     """Interface indexes nobody has.  Several processes may draw from this range, so one can be taken after all."""
 
-    def __init__(self) -> None:
-        self.again()
+    def __init__(self, start: int = 0) -> None:
+        self._next = itertools.count(start)
+        if not start:
+            self.again()
 
     def again(self) -> None:
         """Go on somewhere else."""
@@ -176,6 +178,9 @@ class Adding:
                 self._outcomes[i] = "held"
                 # What comes after meant another index by its name.
                 guessed_wrong = isinstance(thing, LINKS)
+            elif answer.errno == errno.EEXIST and isinstance(thing, LINKS) and self._put_back(thing, survey):
+                self._outcomes[i] = "made"
+                guessed_wrong = True
             elif answer.errno == errno.EEXIST and isinstance(thing, Neigh | Fdb):
                 self._outcomes[i] = self._replace(thing)
             else:
@@ -196,6 +201,14 @@ class Adding:
             self._at(ns).forgets(name)
         self._refreshed |= asked
         return True
+
+    def _put_back(self, thing: Link, survey: Survey) -> bool:
+        """Whether somebody had taken a link of ours down or out of its bridge, and it is as it was again."""
+        state = survey.nearly(thing, self._group)
+        if state is None:
+            return False
+        request = rtnetlink.set_link(state.index, up=True, master=survey.master(thing))
+        return self._at(thing.ns).routes.ask([request]) is ALL_DONE
 
     def _replace(self, thing: Neigh | Fdb) -> Outcome:
         """A neighbour has one address: the new one.  Frames to everybody go to each destination stated, but those

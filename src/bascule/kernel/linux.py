@@ -220,8 +220,8 @@ def _request(thing: Thing) -> tuple[str, str]:
 
 
 def _write(thing: Sysctl) -> Outcome:
-    file = sysctl_file(thing)
     try:
+        file = sysctl_file(thing)
         if file.read_text().split() == thing.value.split():
             return "held"
         # One write, whole: /proc/sys takes each for a value.
@@ -230,6 +230,8 @@ def _write(thing: Sysctl) -> Outcome:
             os.write(fd, thing.value.encode())
         finally:
             os.close(fd)
+    except KernelError as refusal:
+        return refusal
     except OSError as why:
         return KernelError(why.errno or errno.EIO, str(thing))
     return "made"

@@ -1,7 +1,9 @@
 """What there is, listed once a namespace and kind, and whether a thing holds in it."""
 
+import errno
 import functools
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -80,7 +82,8 @@ class Survey:
             case Namespace():
                 return is_namespace(thing.path)
             case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
-                return self._link_holds(thing)
+                state = self.links(thing.ns).get(thing.name)
+                return state is not None and self._link_holds(thing, state)
             case Address():
                 index = self.index(thing.ns, thing.link)
                 return AddressState(index, thing.address) in self.addresses(thing.ns)
@@ -98,9 +101,24 @@ class Survey:
             case _:
                 assert_never(thing)
 
-    def _link_holds(self, thing: Link) -> bool:
-        state = self.links(thing.ns).get(thing.name)
-        if state is None or state.kind != linkinfo.kind(thing) or state.details != linkinfo.details(thing):
+    def nearly(self, thing: Link, group: int) -> LinkState | None:
+        """The link of *group* that is *thing* but for being up and in its bridge."""
+        try:
+            state = self.links(thing.ns).get(thing.name)
+            if state is None or state.group != group:
+                return None
+            put_back = replace(state, up=True, master=self.master(thing))
+            return state if self._link_holds(thing, put_back) else None
+        except KernelError:
+            return None
+
+    def master(self, thing: Link) -> int:
+        """The index of the bridge that *thing* is stated to be in; 0 for none."""
+        name = thing.master if isinstance(thing, Veth | Vxlan) else ""
+        return self.index(thing.ns, name) if name else 0
+
+    def _link_holds(self, thing: Link, state: LinkState) -> bool:
+        if state.kind != linkinfo.kind(thing) or state.details != linkinfo.details(thing):
             return False
         match thing:
             case Veth():
@@ -114,7 +132,7 @@ class Survey:
                 return state.up and state.parent == self.index(thing.ns, thing.parent)
             case Vxlan():
                 own = _agrees(state, mtu=thing.mtu, mac=thing.mac)
-                return own and state.up and self._in_bridge(thing.ns, state, thing.master)
+                return own and state.up and state.master == self.master(thing)
             case Bridge():
                 return state.up and _agrees(state, mtu=thing.mtu, mac=thing.mac)
             case Dummy():
@@ -130,11 +148,8 @@ class Survey:
             and _agrees(peer, mtu=thing.mtu, mac=thing.mac)
             and _agrees(state, mtu=thing.mtu)
             and state.up
-            and self._in_bridge(thing.ns, state, thing.master)
+            and state.master == self.master(thing)
         )
-
-    def _in_bridge(self, path: str, state: LinkState, master: str) -> bool:
-        return state.master == (self.index(path, master) if master else 0)
 
     def _route_holds(self, thing: Route) -> bool:
         index = self.index(thing.ns, thing.dev)
@@ -169,7 +184,11 @@ def is_namespace(path: str) -> bool:
 
 
 def sysctl_file(thing: Sysctl) -> Path:
-    """Where *thing*'s value is, in the namespace of the thread that opens it."""
+    """Where *thing*'s value is, in the namespace of the thread that opens it.  Raises KernelError for a key that is
+    none of a network namespace's."""
+    parts = thing.key.split("/")
+    if parts[0] != "net" or not all(parts) or {".", ".."} & set(parts):
+        raise KernelError(errno.EINVAL, str(thing), "not a key below net/")
     return Path("/proc/sys", thing.key)
 
 
