@@ -20,16 +20,16 @@ holds `kernel/nft.py` to, and that `tests/root/test_firewall.py` compares with w
     src/bascule/kernel/conntrack.py    forgets the connections of an address
 
 Two tables, `inet bascule` and `bridge bascule` (another name for another engine on the same host). Their rules
-never change; networks, endpoints and published ports are elements of hash sets and maps, so that neither a packet nor an
-attach pays for their number. Other people's tables are never touched. A base chain of theirs whose policy is
+never change; networks, endpoints and published ports are elements of hash sets and maps, so that neither a packet
+nor an attach pays for their number. Other people's tables are never touched. A base chain of theirs whose policy is
 drop overrules our accept: it is found and named.
 
 ## The administrator's chain
 
 `inet bascule`'s chain `bascule-user` is asked first for everything that is forwarded; its rules are never
 written by Bascule, are kept by every rewrite, and are put back after a flush by somebody else. Chains and sets
-whose names begin with `bascule-user` are the administrator's too. All else in the two tables is ours, and what we did not
-put there goes.
+whose names begin with `bascule-user` are the administrator's too. All else in the two tables is ours, and what we
+did not put there goes.
 
     nft add rule inet bascule bascule-user ip saddr 203.0.113.0/24 drop
     nft add rule inet bascule bascule-user iifname eth0 oifname "br-*" ct state new tcp dport != 443 drop
@@ -70,7 +70,8 @@ Where `br_netfilter` is loaded, `net.bridge.bridge-nf-call-iptables` is 1 unless
 bridged frame passes the IP hooks too. All of the above holds there, but for two things that br_netfilter does
 its own way: by the host's address an endpoint does not reach a port that it has published itself, nor (with
 `enable_icc=false`) one of a neighbour that it is kept apart from.
-`sysctl net.bridge.bridge-nf-call-iptables=0` (and `ip6tables`) gives both back, and a fifth more throughput; a bridge's own `nf_call_iptables` does not overrule it.
+`sysctl net.bridge.bridge-nf-call-iptables=0` (and `ip6tables`) gives both back, and a fifth more
+throughput; a bridge's own `nf_call_iptables` does not overrule it.
 """
 
 
