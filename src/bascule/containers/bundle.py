@@ -18,11 +18,13 @@ Config = dict[str, Any]
 
 OCI_VERSION = "1.0.2"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-MASKED = (
+_MASKED = (
     "/proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/sched_debug"
     " /proc/scsi /proc/timer_list /proc/timer_stats /sys/devices/virtual/powercap /sys/firmware"
-).split()
-READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split()
+)
+MASKED = _MASKED.split()
+_READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger"
+READ_ONLY = _READ_ONLY.split()
 # include/uapi/linux/kdev_t.h: what every container may open, beyond what the runtime allows by itself.
 DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2))
 # Docker's since 20.10: a container's own namespace has nobody to protect its low ports from.
@@ -236,10 +238,18 @@ def _device(device: Device) -> Config:
 
 def resources(wanted: Resources, start: Start, *, privileged: bool = False) -> Config:
     """The `linux.resources`: limits, and the devices that may be opened where the host can say so."""
+    found = limits(wanted, start.controllers)
+    if "devices" in start.controllers:
+        found["devices"] = [{"allow": True, "access": "rwm"}] if privileged else _device_rules(start.devices)
+    return found
+
+
+def limits(wanted: Resources, controllers: frozenset[str]) -> Config:
+    """The limits alone, as `update` wants them."""
     found: Config = {"memory": {}, "cpu": {}}
     if wanted.memory:
         found["memory"] = {"limit": wanted.memory, "swap": wanted.memory_swap or wanted.memory * 2}
-        if "memory.swap" not in start.controllers:
+        if "memory.swap" not in controllers:
             del found["memory"]["swap"]
     if wanted.memory_reservation:
         found["memory"]["reservation"] = wanted.memory_reservation
@@ -252,8 +262,6 @@ def resources(wanted: Resources, start: Start, *, privileged: bool = False) -> C
         found["cpu"]["cpus"] = wanted.cpuset_cpus
     if wanted.pids > 0:
         found["pids"] = {"limit": wanted.pids}
-    if "devices" in start.controllers:
-        found["devices"] = [{"allow": True, "access": "rwm"}] if privileged else _device_rules(start.devices)
     return {key: value for key, value in found.items() if value}
 
 

@@ -77,9 +77,12 @@ def clean(name: str) -> str:
     return "/".join(parts)
 
 
-def unpack(archive: tarfile.TarFile, root: Root, *, below: str = "", layer: bool = False) -> int:
+def unpack(
+    archive: tarfile.TarFile, root: Root, *, below: str = "", layer: bool = False, strict: bool = False
+) -> int:
     """Everything in *archive* is below *root*/*below*, with owner, mode, times and attributes; the sum of the
-    sizes.  *layer*: whiteouts become overlayfs's (a 0:0 device, the opaque attribute)."""
+    sizes.  *layer*: whiteouts become overlayfs's (a 0:0 device, the opaque attribute).  *strict*: raises Invalid
+    rather than put a directory in the place of something else, or the other way round."""
     size = 0
     directories: list[tuple[str, tarfile.TarInfo]] = []
     for member in archive:
@@ -93,6 +96,8 @@ def unpack(archive: tarfile.TarFile, root: Root, *, below: str = "", layer: bool
         if layer and name.startswith(WHITEOUT):
             _whiteout(parent, name)
             continue
+        if strict:
+            _check_same_kind(parent, name, member)
         if member.islnk():
             _hard_link(root, f"{below}/{member.linkname}", parent, name)
             continue
@@ -103,6 +108,17 @@ def unpack(archive: tarfile.TarFile, root: Root, *, below: str = "", layer: bool
     for path, member in reversed(directories):
         _finish_directory(root, path, member)
     return size
+
+
+def _check_same_kind(parent: int, name: str, member: tarfile.TarInfo) -> None:
+    try:
+        is_directory = stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return
+    if is_directory and not member.isdir():
+        raise Invalid(f"cannot overwrite directory {member.name!r} with non-directory")
+    if member.isdir() and not is_directory:
+        raise Invalid(f"cannot overwrite non-directory {member.name!r} with directory")
 
 
 def _whiteout(parent: int, name: str) -> None:

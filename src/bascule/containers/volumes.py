@@ -38,6 +38,11 @@ class Volumes:
             raise NotFound(f"get {name}: no such volume")
         return found
 
+    def is_anonymous(self, name: str) -> bool:
+        """Whether the volume is there, and nobody named it."""
+        found = self._store.get(Volume, name)
+        return found is not None and found.anonymous
+
     def create(
         self, name: str = "", labels: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None
     ) -> Volume:
