@@ -17,21 +17,27 @@ def forget(addresses: Sequence[IPAddress]) -> None:
 
     Raises KernelError where the kernel refuses.
     """
-    if not addresses:
-        return
     netfilter = Netfilter()
     try:
-        requests = b"".join(request for address in addresses for request in wire.forget_all_of(address))
-        refusals = netfilter.request(requests, "forget connections")
-        # Before 6.8 a deletion knows no filter, and misses the ports of what it takes for one entry's name.
-        if any(refused.errno == errno.EINVAL for refused in refusals):
-            refusals = forget_one_by_one(netfilter, addresses)
-        for refused in refusals:
-            # ENOENT: it ended by itself between the list and the deletion.
-            if refused.errno != errno.ENOENT:
-                raise refused
+        forget_by(netfilter, addresses)
     finally:
         netfilter.close()
+
+
+def forget_by(netfilter: Netfilter, addresses: Sequence[IPAddress]) -> None:
+    """The same, in *netfilter*'s namespace.  Who forgets often keeps one: closing it waits for what nftables has
+    yet to free (net/netfilter/nf_tables_api.c: nft_rcv_nl_event), 10 ms after any deletion of an element."""
+    if not addresses:
+        return
+    requests = b"".join(request for address in addresses for request in wire.forget_all_of(address))
+    refusals = netfilter.request(requests, "forget connections")
+    # Before 6.8 a deletion knows no filter, and misses the ports of what it takes for one entry's name.
+    if any(refused.errno == errno.EINVAL for refused in refusals):
+        refusals = forget_one_by_one(netfilter, addresses)
+    for refused in refusals:
+        # ENOENT: it ended by itself between the list and the deletion.
+        if refused.errno != errno.ENOENT:
+            raise refused
 
 
 def forget_one_by_one(netfilter: Netfilter, addresses: Sequence[IPAddress]) -> list[KernelError]:

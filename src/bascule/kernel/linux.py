@@ -7,6 +7,7 @@ is gone at once and yet later in `removing` and `trash`.
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import cast
 from bascule.kernel import conntrack, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.firewall import Firewall
+from bascule.kernel.netfilter import Netfilter
 from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import holder
 from bascule.kernel.protocol import Outcome
@@ -36,8 +38,9 @@ GROUP = 0x0BA50000
 class LinuxKernel:
     """See kernel.protocol.Kernel.
 
-    Links of ours are in the link *group*, what was removed in the next one; engines that share a namespace need
-    different groups, and different firewall *table*s.  Network namespaces of ours are below *namespaces*.
+    Links of ours are in the link *group*, what was removed in the next one (and see `trash`); engines that share a
+    namespace need different groups, and different firewall *table*s.  Network namespaces of ours are below
+    *namespaces*.
     """
 
     def __init__(
@@ -50,10 +53,13 @@ class LinuxKernel:
         self._trash = Trash(self._places.home, group + 1)
         self._removing = Removing(self._places, self._trash, group)
         self._firewall = Firewall(table)
+        self._flows = Netfilter()
+        self._flows_lock = threading.Lock()
 
     # ---- making true
 
     def add(self, things: Sequence[Thing]) -> list[Outcome]:
+        self._trash.wait_a_little()
         outcomes: list[Outcome] = []
         born: set[Name] = set()
         for (kind, _), group in groupby(things, _request):
@@ -97,6 +103,7 @@ class LinuxKernel:
     # ---- making untrue
 
     def remove(self, things: Sequence[Thing]) -> list[KernelError]:
+        self._trash.wait_a_little()
         refusals: list[KernelError] = []
         for kind, group in groupby(things, lambda thing: _request(thing)[0]):
             match kind:
@@ -146,7 +153,7 @@ class LinuxKernel:
         place.routes.ask([request for state in ours for request in self._removing.away(state)])
         for state in ours:
             place.forgets(state.name)
-        if ours or any(state.group == self._trash.group for state in states):
+        if ours or any(state.group in self._trash.groups for state in states):
             self._trash.empty(place)
         return [state.name for state in ours]
 
@@ -193,7 +200,8 @@ class LinuxKernel:
         self._firewall.on_repair(tell)
 
     def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
-        self._places.home.inside(lambda: conntrack.forget(addresses))
+        with self._flows_lock:
+            conntrack.forget_by(self._flows, addresses)
 
     # ---- the end
 
@@ -203,6 +211,7 @@ class LinuxKernel:
     def close(self) -> None:
         self._trash.close()
         self._firewall.close()
+        self._flows.close()
         self._places.close()
 
 

@@ -100,5 +100,5 @@ class Removing:
         """Down, out of its bridge, out of its name (which a new link may want at once), and into the trash."""
         return [
             rtnetlink.set_link(state.index, up=False, master=0 if state.master else None),
-            rtnetlink.set_link(state.index, name=f"gone-{state.index:x}", group=self._trash.group),
+            rtnetlink.set_link(state.index, name=f"gone-{state.index:x}", group=self._trash.group_for(state.kind)),
         ]
