@@ -88,7 +88,7 @@ def test_what_the_host_routes_is_never_given_out() -> None:
     kernel = FakeKernel(routes=[ip_network("172.18.0.0/16")])
     with Engine(kernel, MemoryStore()) as engine:
         assert str(engine.create(NetworkSpec("n1")).pools[0].subnet) == "172.19.0.0/16"
-        with pytest.raises(Forbidden, match="overlaps with 172.18.0.0/16"):
+        with pytest.raises(Forbidden, match=r"overlaps with 172\.18\.0\.0/16"):
             engine.create(NetworkSpec("n2", pools=(subnet("172.18.5.0/24"),)))
 
 
@@ -122,20 +122,20 @@ def test_a_name_that_cannot_be_is_refused(engine: Engine, name: str) -> None:
 
 def test_a_duplicate_name_is_a_conflict(engine: Engine) -> None:
     engine.create(NetworkSpec("n1"))
-    with pytest.raises(Conflict, match="^network with name n1 already exists$"):
+    with pytest.raises(Conflict, match=r"^network with name n1 already exists$"):
         engine.create(NetworkSpec("n1"))
 
 
 def test_an_overlap_with_another_network_is_refused(engine: Engine) -> None:
     engine.create(NetworkSpec("n1", pools=(subnet("10.0.0.0/24"),)))
     with pytest.raises(
-        Forbidden, match="^invalid pool request: Pool overlaps with other one on this address space$"
+        Forbidden, match=r"^invalid pool request: Pool overlaps with other one on this address space$"
     ):
         engine.create(NetworkSpec("n2", pools=(subnet("10.0.0.128/25"),)))
 
 
 def test_an_unknown_network_is_not_found(engine: Engine) -> None:
-    with pytest.raises(NotFound, match="^network zzz not found$"):
+    with pytest.raises(NotFound, match=r"^network zzz not found$"):
         engine.remove("zzz")
 
 
@@ -180,7 +180,7 @@ def test_a_static_address_is_kept_and_not_given_twice(engine: Engine) -> None:
     engine.create(NetworkSpec("n1", pools=(subnet("10.0.0.0/24"),)))
     spec = EndpointSpec(addresses=(IPv4Address("10.0.0.9"),))
     assert addresses(engine.connect("n1", box(engine, "a").id, spec)) == ["10.0.0.9/24"]
-    with pytest.raises(Forbidden, match="^Address already in use$"):
+    with pytest.raises(Forbidden, match=r"^Address already in use$"):
         engine.connect("n1", box(engine, "b").id, spec)
 
 
@@ -188,7 +188,7 @@ def test_connecting_twice_is_refused(engine: Engine) -> None:
     engine.create(NetworkSpec("n1"))
     sandbox = box(engine)
     engine.connect("n1", sandbox.id)
-    with pytest.raises(Forbidden, match="^endpoint with name c1 already exists in network n1$"):
+    with pytest.raises(Forbidden, match=r"^endpoint with name c1 already exists in network n1$"):
         engine.connect("n1", sandbox.id)
 
 

@@ -107,7 +107,8 @@ class Decisions:
 
     def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
         known = [p.subnet for n in self.intent.networks() for p in n.pools]
-        routes = self.kernel.routes()
+        # Our own bridges' subnets are known already, and an overlap with them is told in Docker's words.
+        routes = [r for r in self.kernel.routes() if r not in known]
         pools: list[Pool] = []
         for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
             if not wanted:
@@ -192,7 +193,7 @@ class Decisions:
         after = self._last.get((net.id, version))
         for pool in pools:
             try:
-                address = pick_address(pool, taken, after if after and after in pool.subnet else None)
+                address = pick_address(pool, taken, after)
             except Exhausted:
                 continue
             self._last[net.id, version] = address

@@ -1,16 +1,19 @@
 """Starting: the default networks, and the kernel made to agree with the store again."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from bascule.drivers import find
 from bascule.engine.decide import Decisions
 from bascule.engine.intent import Intent
 from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
-from bascule.model.addresses import ip_interface, ip_network
+from bascule.model.addresses import FAMILIES, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
-from bascule.model.thing import Namespace, Rule, Sysctl, Thing
+from bascule.model.thing import Namespace, Route, Rule, Sysctl, Thing
 
 # Containers reach the world through this host, so it forwards; Docker does the same.
 FORWARDING: tuple[Thing, ...] = (
@@ -31,8 +34,20 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     things = list(intent.things())
     kernel.guard([t for t in things if isinstance(t, Rule)])
     kernel.sweep(things)
+    kernel.remove(_stale_routes(intent, things))
     links = [t for t in things if not isinstance(t, Rule)]
     bring_up(kernel, kernel.missing(links))
+
+
+def _stale_routes(intent: Intent, things: Iterable[Thing]) -> list[Thing]:
+    """Default routes that a crash left where another endpoint was elected since: they would be in the way."""
+    stated = set(things)
+    possible = [
+        thing
+        for ep in intent.store.all(Endpoint)
+        for thing in intent.endpoint_things(replace(ep, default_for=FAMILIES))
+    ]
+    return [thing for thing in possible if isinstance(thing, Route) and thing not in stated]
 
 
 def _forget_the_lost(intent: Intent, kernel: Kernel) -> None:
