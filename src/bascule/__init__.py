@@ -9,8 +9,8 @@
 Names are loaded when they are first used, because the command line must start in tens of milliseconds.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# Without `typing`, which takes longer to load than all the rest of a short command.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     # The same names for the type checker, which does not run __getattr__.
@@ -91,7 +91,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'bascule' has no attribute {name!r}")

@@ -43,8 +43,9 @@ def build_engine(settings: Settings, names: ResolverClient, proxy: ProxyClient) 
     """An engine on this host's kernel, its store on disk."""
     store = SqliteStore(f"{settings.data_root}/bascule.db")
     kernel = LinuxKernel(table=settings.table, group=link_group(settings), namespaces=f"{settings.exec_root}/netns")
-    names = ResolverClient(settings.exec_root)
-    return Engine(kernel, store, settings, names=names, upstream=lambda: settings.nameservers or host_servers())
+    return Engine(
+        kernel, store, settings, names=names, proxy=proxy, upstream=lambda: settings.nameservers or host_servers()
+    )
 
 
 class Daemon:
