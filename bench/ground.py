@@ -31,7 +31,11 @@ class Ground:
         for path in self._made:
             Path(path).mkdir()
         self._warden = subprocess.Popen(
-            [sys.executable, "-I", str(WARDEN), *masks], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-I", str(WARDEN), *masks],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self.pid = int(self._answer()["pid"])
 

@@ -118,8 +118,10 @@ def start(request: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    # Ctrl-C is its owner's business, who closes our input.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and the like are its owner's business, who closes our input; not SIG_IGN, which children would
+    # inherit.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     enter(sys.argv[1:])
     print(json.dumps({"pid": os.getpid()}), flush=True)
     ended: dict[int, int] = {}

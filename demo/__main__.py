@@ -55,6 +55,9 @@ def main() -> int:
             side, neighbour = setting(place, mark, keep, real="--docker" in sys.argv[1:])
             try:
                 terminal = tell(side, neighbour)
+                if not all(true for _, true in terminal.claims):
+                    terminal.title("The end of the daemon's log")
+                    terminal.show("\n".join((side.place / "log").read_text().splitlines()[-60:]))
             finally:
                 marks += side.known_containers()
     except KeyboardInterrupt:

@@ -23,6 +23,11 @@ class Said:
     def well(self) -> bool:
         return self.code == 0
 
+    @property
+    def unanswered(self) -> bool:
+        """A ping that was made and had no answer (1), or found no such name (2); not one that could not be made."""
+        return self.code in (1, 2) and "rror response from daemon" not in self.text
+
 
 class Terminal:
     """Commands typed on *ground*, and the claims checked so far."""
