@@ -111,7 +111,8 @@ sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=0
 sysctl -qw net/ipv4/conf/br-web/route_localnet=1
 ip addr add 10.7.0.1/24 dev br-web
-ip addr add fd07::1/64 dev br-web nodad"""
+ip addr add fd07::1/64 dev br-web nodad
+ip addr add fe80::1/64 dev br-web nodad"""
     )
 
 
@@ -228,7 +229,8 @@ def test_a_network_without_ipv4_says_nothing_of_it() -> None:
 ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=0
-ip addr add fd07::1/64 dev br-web nodad"""
+ip addr add fd07::1/64 dev br-web nodad
+ip addr add fe80::1/64 dev br-web nodad"""
     )
 
 

@@ -60,6 +60,11 @@ ANTISPOOF = "bascule.antispoof"
 IFNAME = "com.docker.network.endpoint.ifname"
 SYSCTLS = "com.docker.network.endpoint.sysctls"
 
+# A link without a link-local address cannot ask for a neighbour on behalf of what it forwards (net/ipv6/ndisc.c,
+# ndisc_send_ns), and the kernel makes up none for ours: a container that had said nothing yet would not be reached
+# from another machine.  Docker gives its bridges this one, too.
+_ASKS_FROM = ip_interface("fe80::1/64")
+
 # include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU.
 _MTU_MIN, _MTU_MAX = 68, 65535
 
@@ -184,6 +189,8 @@ def _gateways(net: Network, ours: BridgeOptions) -> Iterator[Thing]:
         held = ours.mode(pool.family) != "isolated" and not (ours.inhibit_ipv4 and pool.family == 4)
         if held and pool.gateway is not None:
             yield Address(net.link, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
+    if net.ipv6 and not net.adopted and ours.mode(6) != "isolated":
+        yield Address(net.link, _ASKS_FROM)
 
 
 def _rules(net: Network, ours: BridgeOptions) -> Iterator[Rule]:
