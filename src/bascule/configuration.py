@@ -48,6 +48,7 @@ KEYS: tuple[tuple[str, str, str, bool], ...] = (
     ("bridge", "--bridge", "the default network's bridge (bascule0)", False),
     ("bip", "--bip", "the default bridge's address with its prefix", False),
     ("mtu", "--mtu", "MTU of the default network (1500)", False),
+    ("icc", "--icc", "false keeps the default bridge's containers apart but for links (true)", False),
     ("ip", "--ip", "address to publish ports on when none is given", False),
     ("dns", "--dns", "nameserver for containers instead of the host's", True),
     (
@@ -138,9 +139,12 @@ def build(told: Mapping[str, Any]) -> Configuration:
     )
 
 
+_DEFAULTS = {"log-level": "info", "log-format": "text", "icc": "true"}
+
+
 def _one_of(told: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:
-    default = "info" if key == "log-level" else "text"
-    value = str(told.get(key, default))
+    # JSON's true is True here, and "true" on the command line.
+    value = str(told.get(key, _DEFAULTS[key])).replace("True", "true").replace("False", "false")
     if value not in allowed:
         raise Invalid(f"invalid {key} {value!r}: one of {', '.join(allowed)}")
     return value
@@ -163,6 +167,7 @@ def _settings(told: Mapping[str, Any]) -> Settings:
         bridge=bridge,
         bip=str(told.get("bip", "")),
         mtu=mtu,
+        icc=_one_of(told, "icc", ("true", "false")) == "true",
         pools=_pools(told.get("default-address-pools", ())),
         default_options=_options(told.get("default-network-opts", ())),
         publish_host=_address(told["ip"]) if told.get("ip") else None,

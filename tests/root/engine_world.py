@@ -9,10 +9,10 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from tests.root.firewall_world import World, inside
@@ -29,18 +29,21 @@ from bascule.store.memory import MemoryStore
 _count = itertools.count(1)
 LAN, LAN6 = "192.0.2.2", "2001:db8::2"
 HOST, HOST6 = "192.0.2.1", "2001:db8::1"
-PREFIX = "com.docker.network."
+PREFIX = "com.docker.network.bridge."
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class EngineWorld(World):
     """A host, its neighbour on a cable, and an engine that is the host's."""
 
-    def __init__(self, settings: Settings | None = None, proxy: Callable[[str], Proxy] | None = None) -> None:
+    def __init__(
+        self, *, proxy: Callable[[str], Proxy] | None = None, icc: bool = True, nf_call: bool = True
+    ) -> None:
         self.directory = Path(f"/run/bascule-world-{os.getpid()}-{next(_count)}")
         self.directory.mkdir()
         self._names = ["host", "lan"]
-        self._settings = settings or Settings(exec_root=str(self.directory))
-        super().__init__(f"w{os.getpid()}-{next(_count)}")
+        self._settings = Settings(exec_root=str(self.directory), icc=icc)
+        super().__init__(f"w{os.getpid()}-{next(_count)}", nf_call=nf_call)
         # The base's own table would stand beside the engine's.
         self.firewall.close()
         try:
@@ -65,6 +68,7 @@ class EngineWorld(World):
     def _build(self) -> None:
         for who in self._names:
             self._namespace(who)
+        self.bridged_through_ip()
         self.cable("lan", "eth0", (HOST, HOST6), (LAN, LAN6))
 
     def cable(self, who: str, link: str, ours: tuple[str, str], theirs: tuple[str, str]) -> None:
@@ -90,9 +94,9 @@ class EngineWorld(World):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def network(
-        self, name: str, *subnets: str, internal: bool = False, ipv4: bool = True, **options: str
+        self, name: str, *subnets: str, internal: bool = False, ipv4: bool = True, options: Mapping[str, str] = NONE
     ) -> Network:
-        """A bridge network on *subnets*; an option's key ends Docker's: `enable_icc`, `gateway_mode_ipv4`."""
+        """A bridge network on *subnets*; an option's key is `enable_icc` for Docker's long one, or whole."""
         return self.engine.create(
             NetworkSpec(
                 name,
@@ -100,7 +104,7 @@ class EngineWorld(World):
                 ipv4=ipv4,
                 ipv6=any(":" in s for s in subnets),
                 internal=internal,
-                options={f"{PREFIX}bridge.{key}": value for key, value in options.items()},
+                options={key if "." in key else f"{PREFIX}{key}": value for key, value in options.items()},
             )
         )
 

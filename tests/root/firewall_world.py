@@ -103,8 +103,7 @@ class World:
             subprocess.run(["ip", "netns", "add", self.ns(who)], check=True)
             # No link-local addresses: they would be tentative for two seconds.
             self.sysctl(who, "ipv6/conf/default/addr_gen_mode", "1")
-        for key in ("iptables", "ip6tables", "arptables"):
-            self.sysctl("host", f"bridge/bridge-nf-call-{key}", str(int(self._nf_call)))
+        self.bridged_through_ip()
         lines = ["link set lo up"]
         for bridge in ("br-a", "br-b"):
             lines.append(f"link add {bridge} up type bridge")
@@ -144,6 +143,11 @@ class World:
             "ipv4/conf/br-b/route_localnet": "1",
         }.items():
             self.sysctl("host", key, value)
+
+    def bridged_through_ip(self) -> None:
+        """Whether what is bridged passes the IP hooks: it does by default where br_netfilter is there."""
+        for key in ("iptables", "ip6tables", "arptables"):
+            self.sysctl("host", f"bridge/bridge-nf-call-{key}", str(int(self._nf_call)))
 
     def _remove(self) -> None:
         for who in ("host", *ADDRESSES):

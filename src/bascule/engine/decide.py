@@ -159,6 +159,7 @@ class Decisions:
                 " file exists"
             )
         addresses = self._addresses(net, spec)
+        targets = self._linked(net, spec)
         return Endpoint(
             id=ident,
             network=net.id,
@@ -173,7 +174,8 @@ class Decisions:
             key=sandbox.key,
             dns_names=dns_names(net, sandbox, spec),
             exposed=sandbox.exposed,
-            linked=self._linked(net, spec),
+            linked=tuple(a.ip for target in targets for a in target.addresses),
+            reaches=tuple((a.ip, *port) for target in targets for a in target.addresses for port in target.exposed),
             spec=spec,
         )
 
@@ -214,13 +216,17 @@ class Decisions:
                 found.append(gateway)
         return tuple(found)
 
-    def _linked(self, net: Network, spec: EndpointSpec) -> tuple[IPAddress, ...]:
+    def _linked(self, net: Network, spec: EndpointSpec) -> list[Endpoint]:
+        """Whom legacy links name: they are more than aliases on the default bridge only."""
         if named(net):
-            return ()
-        targets = {link.partition(":")[0] for link in spec.links}
-        return tuple(
-            a.ip for ep in self.intent.endpoints(network=net.id) if ep.name in targets for a in ep.addresses
-        )
+            return []
+        names = {link.partition(":")[0] for link in spec.links}
+
+        def meant(ep: Endpoint) -> bool:
+            ident = self.intent.sandbox(ep.sandbox).container
+            return bool(names & {ep.name, ident, short(ident)})
+
+        return [ep for ep in self.intent.endpoints(network=net.id) if names and meant(ep)]
 
 
 def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def _bridge(settings: Settings) -> NetworkSpec:
         pools=pools,
         options={
             "com.docker.network.bridge.default_bridge": "true",
-            "com.docker.network.bridge.enable_icc": "true",
+            "com.docker.network.bridge.enable_icc": str(settings.icc).lower(),
             "com.docker.network.bridge.enable_ip_masquerade": "true",
             "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
             "com.docker.network.bridge.name": settings.bridge,

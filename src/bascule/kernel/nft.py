@@ -125,6 +125,8 @@ class Chain:
 
 
 Row = tuple[str, str]
+# A bit that others are not known to use (Kubernetes has 0x4000 and 0x8000, Tailscale 0xff0000, Docker none).
+MARK = 0x1000_0000
 
 
 def _both(*rows: Row) -> Iterator[Row]:
@@ -168,6 +170,27 @@ def _inet_chains() -> Iterator[Chain]:
     yield from _forward_chains()
 
 
+def _translated() -> Chain:
+    # Where bridge-nf-call-iptables sends bridged packets through the IP hooks, what a container sent to a published
+    # port of a neighbour on its own bridge is not routed but bridged on (net/bridge/br_netfilter_hooks.c,
+    # br_nf_pre_routing_finish), and the bridge family has no connection tracking to tell it from what the two must
+    # not say to each other.
+    return Chain(
+        "inet",
+        "translated",
+        "type filter hook prerouting priority dstnat + 1; policy accept;",
+        (
+            *_both(
+                (
+                    "meta nfproto $proto ct status dnat iifname . iifname @hairpin_$ip fib daddr . iif oif exists"
+                    f" meta mark set meta mark | {MARK:#x}",
+                    "asked for by the host's address",
+                )
+            ),
+        ),
+    )
+
+
 def _nat_chains() -> Iterator[Chain]:
     def chain(name: str, hook: str, *rules: Row) -> Chain:
         return Chain("inet", name, f"type nat hook {hook}; policy accept;" if hook else "", rules)
@@ -175,6 +198,7 @@ def _nat_chains() -> Iterator[Chain]:
     # Local addresses only: what merely passes is never translated (S9).
     to_publish: Row = ("fib daddr type local jump publish", "only what is addressed to this host")
     yield chain("prerouting", "prerouting priority dstnat", to_publish)
+    yield _translated()
     yield chain(
         "output",
         "output priority -100",
@@ -291,6 +315,7 @@ def _apart_chains() -> Iterator[Chain]:
         (
             ("ether type arp accept", "neighbours find each other"),
             DISCOVERY,
+            (f"meta mark & {MARK:#x} != 0 accept", "published ports"),
             *_both(
                 LINKED,
                 ("$ip saddr . $ip daddr . meta l4proto . th sport @linked_back_$ip accept", "answers to links"),

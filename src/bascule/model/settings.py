@@ -37,6 +37,8 @@ class Settings:
     bip: str = ""
     """The default bridge's own address with its prefix, "" for the first free pool."""
     mtu: int = 1500
+    icc: bool = True
+    """--icc: whether the default bridge's containers reach one another without a link."""
     pools: tuple[AddressPool, ...] = DEFAULT_POOLS
     default_options: dict[str, dict[str, str]] = field(default_factory=dict)
     """--default-network-opt: driver -> options."""
