@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.root.firewall_world import World, inside
 
@@ -37,12 +37,12 @@ class EngineWorld(World):
     """A host, its neighbour on a cable, and an engine that is the host's."""
 
     def __init__(
-        self, *, proxy: Callable[[str], Proxy] | None = None, icc: bool = True, nf_call: bool = True
+        self, *, proxy: Callable[[str], Proxy] | None = None, nf_call: bool = True, **settings: Any
     ) -> None:
         self.directory = Path(f"/run/bascule-world-{os.getpid()}-{next(_count)}")
         self.directory.mkdir()
         self._names = ["host", "lan"]
-        self._settings = Settings(exec_root=str(self.directory), icc=icc)
+        self._settings = Settings(exec_root=str(self.directory), **settings)
         super().__init__(f"w{os.getpid()}-{next(_count)}", nf_call=nf_call)
         # The base's own table would stand beside the engine's.
         self.firewall.close()

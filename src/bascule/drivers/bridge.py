@@ -83,7 +83,7 @@ class BridgeOptions:
     trusted: tuple[str, ...] = ()
     prefix: str = "eth"
     sources: tuple[IPAddress | None, IPAddress | None] = (None, None)
-    advertise: bool = False
+    advertise: bool | None = None
     antispoof: bool = True
 
     def mode(self, version: Family) -> GatewayMode:
@@ -140,13 +140,13 @@ def _trusted(given: Options) -> tuple[str, ...]:
     return names
 
 
-def _advertise(given: Options) -> bool:
-    """Whether the user asked for announcements.  The kernel decides how often; the numbers are checked as Docker
-    checks them."""
+def _advertise(given: Options) -> bool | None:
+    """Whether the user asked for announcements, None where nothing was said.  The kernel decides how often; the
+    numbers are checked as Docker checks them."""
     for key, lowest, highest in ((ADVERTISE, 0, 3), (ADVERTISE_MS, 100, 2000)):
         if not lowest <= number(given, key, lowest) <= highest:
             raise Failed(f"{key} must be in the range {lowest} to {highest}")
-    return number(given, ADVERTISE, 0) > 0
+    return number(given, ADVERTISE, 0) > 0 if ADVERTISE in given else None
 
 
 def check(spec: NetworkSpec) -> Chosen:
@@ -263,7 +263,9 @@ def _ports(net: Network, ours: BridgeOptions, ep: Endpoint) -> list[Rule]:
 
 
 def _sysctls(ours: BridgeOptions, ep: Endpoint) -> Iterator[Sysctl]:
-    if ours.advertise:
+    # What we choose goes together: an address always has the same MAC (engine.decide).  Only what the user chose
+    # may be new to neighbours who remember another.
+    if ours.advertise or (ours.advertise is None and (ep.spec.mac or ep.spec.addresses)):
         for version, key in ((4, "net/ipv4/conf/{}/arp_notify"), (6, "net/ipv6/conf/{}/ndisc_notify")):
             if any(a.version == version for a in ep.addresses):
                 yield Sysctl(key.format(ep.ifname), "1", ep.key)

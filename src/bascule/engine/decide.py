@@ -1,5 +1,6 @@
 """Choosing: ids, names, addresses, MACs.  What is decided here is remembered before the kernel hears of it."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -140,10 +141,15 @@ class Decisions:
             )
 
     def mac(self) -> str:
-        """A random, locally administered, unicast address (IEEE 802: bit 1 of the first byte set, bit 0 clear)."""
-        raw = bytearray(self.chance(6))
-        raw[0] = (raw[0] | 0x02) & 0xFE
-        return raw.hex(":")
+        """A random MAC."""
+        return _local(self.chance(6))
+
+    def _mac_at(self, net: Network, addresses: Sequence[IPInterface]) -> str:
+        """The MAC that goes with an address: the next to have the address is reached at once by neighbours who
+        remember the last one, without an announcement.  Random where there is no address."""
+        if not addresses:
+            return self.mac()
+        return _local(hashlib.sha256(f"{net.id} {addresses[0].ip}".encode()).digest()[:6])
 
     def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
         """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search
@@ -168,7 +174,7 @@ class Decisions:
             created=self.now(),
             addresses=addresses,
             gateways=self._gateways(net, addresses),
-            mac=parse_mac(spec.mac) if spec.mac else self.mac(),
+            mac=parse_mac(spec.mac) if spec.mac else self._mac_at(net, addresses),
             link=link,
             ifname=insisted or _next_name(driver.check(as_spec(net)).iface_prefix, [ep.ifname for ep in mine]),
             key=sandbox.key,
@@ -227,6 +233,11 @@ class Decisions:
             return bool(names & {ep.name, ident, short(ident)})
 
         return [ep for ep in self.intent.endpoints(network=net.id) if names and meant(ep)]
+
+
+def _local(raw: bytes) -> str:
+    """A locally administered, unicast address (IEEE 802: bit 1 of the first byte set, bit 0 clear)."""
+    return bytes([(raw[0] | 0x02) & 0xFE, *raw[1:]]).hex(":")
 
 
 def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, ...]:

@@ -171,8 +171,11 @@ class LinuxKernel:
         survey = Survey(self._places)
         found: dict[IPNetwork, None] = {own.address.network: None for own in survey.addresses("")}
         for route in survey.routes(""):
-            # The kernel's own entries, for single addresses, broadcasts and multicast, are of other types.
-            if route.to is not None and route.type == rtnetlink.RTN_UNICAST and not route.to.is_multicast:
+            # The kernel's own entries, for single addresses, broadcasts and multicast, are of other types.  A half
+            # of everything is a VPN's way to say default.
+            if route.to is None or route.to.is_multicast or route.to.prefixlen <= 1:
+                continue
+            if route.type in rtnetlink.RTN_CHOSEN:
                 found[route.to] = None
         return list(found)
 

@@ -44,6 +44,8 @@ IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 RT_TABLE_MAIN, RTPROT_BOOT, RTN_UNICAST = 254, 3, 1
+# Unicast, blackhole, unreachable, prohibit: what somebody has decided about addresses that are not this host's own.
+RTN_CHOSEN = (RTN_UNICAST, 6, 7, 8)
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
 NDA_DST, NDA_LLADDR = 1, 2
 NTF_SELF, NUD_PERMANENT = 0x02, 0x80
