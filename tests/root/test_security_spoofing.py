@@ -1,5 +1,5 @@
-"""What a container says of others on its bridge is heard by nobody (S1, S8): forged frames, sent inside containers that
-an engine has put on a network of both families."""
+"""What a container says of others on its bridge is heard by nobody (S1, S8): forged frames, sent inside containers
+that an engine has put on a network of both families."""
 
 import os
 import re
