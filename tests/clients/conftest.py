@@ -33,10 +33,12 @@ class Told:
 class Ground:
     """One daemon, and a namespace that is its host.  It may be stopped and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *flags: str) -> None:
+        """*flags* are more of the daemon's."""
         self.directory = directory
+        self.flags = flags
         self.host = f"unix://{directory}/s"
-        self.netns = f"bclients-{os.getpid()}"
+        self.netns = directory.name
         self.log: list[str] = []
         self._daemon: subprocess.Popen[str] | None = None
         directory.mkdir()
@@ -59,6 +61,7 @@ class Ground:
                 f"--exec-root={self.directory}/run",
                 f"--host={self.host}",
                 f"--bridge=bc{os.getpid()}",
+                *self.flags,
             ],
             env={**os.environ, "PYTHONPATH": str(SRC)},
             stderr=subprocess.PIPE,
