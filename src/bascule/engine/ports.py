@@ -87,12 +87,17 @@ class Ports:
         book: dict[tuple[Proto, int], list[Taken]],
     ) -> str | None:
         for host in hosts:
+            shown = f"[{host}]" if host.version == 6 else str(host)
             for other in book.get((proto, number), ()):
                 if _collide(host, other.port.host):
-                    shown = f"[{host}]" if host.version == 6 else str(host)
                     return f"Bind for {shown}:{number} failed: port is already allocated (by {other.owner})"
-            if holder := self._holder(proto, host, number):
-                return f"failed to bind host port {host}:{number}/{proto}: address already in use by {holder}"
+            bind = f"failed to bind host port {shown}:{number}/{proto}"
+            try:
+                holder = self._holder(proto, host, number)
+            except Failed as refusal:
+                raise Failed(f"{bind}: {refusal}") from refusal
+            if holder:
+                return f"{bind}: address already in use by {holder}"
         return None
 
 
