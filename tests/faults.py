@@ -110,6 +110,9 @@ class FaultyStore:
     def get(self, kind: type[T], ident: str) -> T | None:
         return self._inner.get(kind, ident)
 
+    def where(self, kind: type[T], field: str, value: str) -> list[T]:
+        return self._inner.where(kind, field, value)
+
     def commit(self, put: Sequence[Storable] = (), delete: Sequence[Storable] = ()) -> None:
         self._countdown.step()
         self._inner.commit(put, delete)

@@ -4,6 +4,8 @@ store that survives its process has what was committed."""
 from collections.abc import Callable
 from threading import Thread
 
+import pytest
+
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
@@ -69,6 +71,26 @@ def in_one_commit_deletions_come_first(store: Store) -> None:
     assert names(store) == "b:b a:new"
 
 
+def endpoint(ident: str, net: str, box: str) -> Endpoint:
+    return Endpoint(ident, net, box, name=box, created=1)
+
+
+def what_is_indexed_is_found_by_what_it_says_now(store: Store) -> None:
+    store.commit(put=[network("a", "web"), network("b", "web"), network("c", "db")])
+    store.commit(put=[network("a", "db")])
+    found = {name: "".join(n.id for n in store.where(Network, "name", name)) for name in ("web", "db", "none")}
+    assert found == {"web": "b", "db": "ca", "none": ""}
+    store.commit(put=[endpoint("e", "b", "s"), endpoint("f", "c", "s")])
+    store.commit(delete=[endpoint("e", "", ""), network("c")])
+    assert [ep.id for ep in store.where(Endpoint, "sandbox", "s")] == ["f"]
+    assert (store.where(Endpoint, "network", "b"), store.where(Network, "name", "db")) == ([], [network("a", "db")])
+
+
+def what_is_not_indexed_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="Network is not indexed by driver"):
+        store.where(Network, "driver", "bridge")
+
+
 def the_list_is_the_callers_own(store: Store) -> None:
     store.commit(put=[network("a")])
     store.all(Network).clear()
@@ -97,6 +119,8 @@ CASES: tuple[Case, ...] = (
     deleting_what_is_not_there_is_no_error,
     a_deletion_needs_the_id_only,
     in_one_commit_deletions_come_first,
+    what_is_indexed_is_found_by_what_it_says_now,
+    what_is_not_indexed_is_refused,
     the_list_is_the_callers_own,
     threads_do_not_lose_one_anothers_commits,
 )

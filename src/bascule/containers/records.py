@@ -38,12 +38,10 @@ class Records:
         name = ref.removeprefix("/")
         if not name:
             raise Invalid(f'invalid name or ID supplied: "{ref}"')
-        prefixed = []
-        for container in self.all():
-            if container.name == name:
-                return container
-            if container.id.startswith(ref):
-                prefixed.append(container)
+        holder = self.named(name)
+        if holder:
+            return holder
+        prefixed = [container for container in self.all() if container.id.startswith(ref)]
         if len(prefixed) == 1:
             return prefixed[0]
         if prefixed:
@@ -54,7 +52,7 @@ class Records:
         return self.store.get(Container, ident)
 
     def named(self, name: str) -> Container | None:
-        return next((c for c in self.all() if c.name == name), None)
+        return next(iter(self.store.where(Container, "name", name)), None)
 
     def check_free(self, name: str) -> None:
         """Raises Conflict when *name* is taken.  Under the `names` lock."""

@@ -52,15 +52,23 @@ class _Line:
         self.sock = sock
         self.pid = 0
         self.served: dict[str, _Told] = {}
+        self._owed = 0
         self._inbox = Inbox(sock)
 
     def ask(self, message: Message, descriptors: Sequence[int] = ()) -> Message:
         """The resolver's answer.  Raises OSError or EOFError when it is gone, Failed when it refuses."""
-        control.send(self.sock, message, descriptors)
-        answer = self.hear()
-        if "error" in answer:
-            raise Failed(f"the resolver refused: {answer['error']}")
+        self.say(message, descriptors)
+        while self._owed:
+            answer = self.hear()
+            self._owed -= 1
+            if "error" in answer:
+                raise Failed(f"the resolver refused: {answer['error']}")
         return answer
+
+    def say(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Ask for what need not be true before the next `ask` has its answer: the resolver keeps the order."""
+        control.send(self.sock, message, descriptors)
+        self._owed += 1
 
     def hear(self) -> Message:
         while (message := self._inbox.take()) is None:
@@ -135,13 +143,17 @@ class ResolverClient:
             self._zones[zone.network] = (zone.name, members)
             members[member.endpoint] = member
             message = {"op": "join", "network": zone.network, "name": zone.name, "member": _words(member)}
-            self._tell(lambda line: line.ask(message))
+            self._tell(lambda line: line.say(message))
 
     def part(self, network: str, endpoint: str) -> None:
         with self._lock:
             _, members = self._zones.get(network, ("", {}))
             members.pop(endpoint, None)
-            self._tell(lambda line: line.ask({"op": "part", "network": network, "endpoint": endpoint}))
+            self._tell(lambda line: line.say({"op": "part", "network": network, "endpoint": endpoint}))
+
+    def flush(self) -> None:
+        with self._lock:
+            self._tell(self._hello)
 
     def settle(self) -> None:
         """All has been said: what an earlier daemon left behind, and this one did not serve or publish, goes."""

@@ -1,5 +1,7 @@
 """The host's own nameservers: where questions go that are none of ours, unless somebody said otherwise."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from bascule.model.addresses import IPAddress, ip_address
@@ -12,6 +14,16 @@ def host_servers(path: str = RESOLV_CONF) -> tuple[IPAddress, ...]:
 
     A server on loopback (systemd-resolved's 127.0.0.53) stays in: the resolver asks it from the host's namespace.
     """
+    try:
+        is_now = os.stat(path)
+    except FileNotFoundError:
+        return ()
+    return _read(path, (is_now.st_dev, is_now.st_ino, is_now.st_mtime_ns, is_now.st_size))
+
+
+@lru_cache(maxsize=1)
+def _read(path: str, _is: tuple[int, ...]) -> tuple[IPAddress, ...]:
+    """What is in the file; asked again only when it is another, or was written."""
     try:
         text = Path(path).read_text(errors="replace")
     except FileNotFoundError:

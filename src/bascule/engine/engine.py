@@ -237,6 +237,7 @@ class Engine:
             self.store.commit(put=[sandbox, *renamed])
             for ep in renamed:
                 self._publish(ep)
+            self.names.flush()
 
     # ---- endpoints
 

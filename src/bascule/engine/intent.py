@@ -34,7 +34,7 @@ class Intent:
         found = self.store.get(Network, ref)
         if found:
             return found
-        named = [n for n in self.networks() if n.name == ref]
+        named = self.store.where(Network, "name", ref)
         if named:
             return named[0]
         prefixed = [n for n in self.networks() if n.id.startswith(ref)]
@@ -51,11 +51,10 @@ class Intent:
         return net
 
     def endpoints(self, *, network: str = "", sandbox: str = "") -> list[Endpoint]:
-        return [
-            ep
-            for ep in self.store.all(Endpoint)
-            if (not network or ep.network == network) and (not sandbox or ep.sandbox == sandbox)
-        ]
+        if sandbox:
+            mine = self.store.where(Endpoint, "sandbox", sandbox)
+            return [ep for ep in mine if not network or ep.network == network]
+        return self.store.where(Endpoint, "network", network) if network else self.store.all(Endpoint)
 
     def sandbox(self, ident: str) -> Sandbox:
         found = self.store.get(Sandbox, ident)

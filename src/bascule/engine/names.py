@@ -54,11 +54,16 @@ class Names(Protocol):
         ...
 
     def join(self, zone: Zone, member: Member) -> None:
-        """Add one member to a zone, or replace it."""
+        """Add one member to a zone, or replace it.  It is so when the next `serve`, `leave`, `publish` or `flush`
+        returns."""
         ...
 
     def part(self, network: str, endpoint: str) -> None:
-        """Take one member out of a zone."""
+        """Take one member out of a zone.  It is so when the next `serve`, `leave`, `publish` or `flush` returns."""
+        ...
+
+    def flush(self) -> None:
+        """All that was said is so."""
         ...
 
     def settle(self) -> None:
@@ -83,6 +88,9 @@ class NoNames:
 
     def part(self, network: str, endpoint: str) -> None:
         """Forgotten."""
+
+    def flush(self) -> None:
+        """Nothing was said."""
 
     def settle(self) -> None:
         """There was none."""

@@ -27,7 +27,7 @@ def check_network(spec: NetworkSpec, intent: Intent) -> None:
     if spec.config_only:
         _check_config_only(spec)
     _check_scope(spec)
-    if any(n.name == spec.name for n in intent.networks()):
+    if intent.store.where(Network, "name", spec.name):
         raise Conflict(f"network with name {spec.name} already exists")
     if spec.ipam_driver not in ("default", "null", ""):
         raise NotFound(f'plugin "{spec.ipam_driver}" not found')

@@ -10,6 +10,12 @@ from bascule.model.sandbox import Sandbox
 
 Storable = Network | Endpoint | Sandbox | Container | Image | Volume
 T = TypeVar("T", Network, Endpoint, Sandbox, Container, Image, Volume)
+INDEXED: dict[type[Storable], tuple[str, ...]] = {
+    Network: ("name",),
+    Endpoint: ("network", "sandbox"),
+    Container: ("name",),
+}
+"""The fields that `where` knows, by kind."""
 
 
 class Store(Protocol):
@@ -21,8 +27,14 @@ class Store(Protocol):
         """The object of *kind* with exactly this id."""
         ...
 
+    def where(self, kind: type[T], field: str, value: str) -> list[T]:
+        """The objects of *kind* whose *field*, one that is INDEXED, is *value*; it costs as much as there are of
+        these, however many others there are."""
+        ...
+
     def commit(self, put: Sequence[Storable] = (), delete: Sequence[Storable] = ()) -> None:
-        """Write and delete in one transaction that is on disk when this returns: all of it or nothing."""
+        """Write and delete in one transaction, all of it or nothing.  When this returns it outlives the process,
+        however that ends; a loss of power may take the last moments."""
         ...
 
     def close(self) -> None: ...

@@ -1,7 +1,8 @@
 """A store in one SQLite file that a person can read: `sqlite3 FILE 'select kind, id, body from object'`.
 
-WAL and synchronous=FULL: a commit is on disk when it returns, which costs 0.2 ms here; NORMAL would lose the last
-ones with the power, and with them the intent that the kernel was already asked for.
+WAL and synchronous=NORMAL: a commit has outlived this process when it returns, and power cuts leave the file whole.
+What is written is synced to the disk at once, though by a thread of its own that nobody waits for: the last
+milliseconds are lost with the power, as are the kernel's networks that they tell of.  See docs/decisions/022.
 
 One process owns the file.  It says so by a lock on FILE.lock and not by SQLite's own locking_mode=EXCLUSIVE, which
 would also shut out the person with the sqlite3 shell.  The lock goes with the process, however it ends.
@@ -11,8 +12,8 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from threading import Lock
+from contextlib import contextmanager, suppress
+from threading import Condition, Lock, Thread
 
 from bascule.model.codec import decode, encode
 from bascule.model.container import Container, Image, Volume
@@ -66,12 +67,16 @@ class SqliteStore:
         except BaseException:
             os.close(self._held)
             raise
+        self._sync = _Sync(f"{path}-wal")
 
     def all(self, kind: type[T]) -> list[T]:
         return self._kept.all(kind)
 
     def get(self, kind: type[T], ident: str) -> T | None:
         return self._kept.get(kind, ident)
+
+    def where(self, kind: type[T], field: str, value: str) -> list[T]:
+        return self._kept.where(kind, field, value)
 
     def commit(self, put: Sequence[Storable] = (), delete: Sequence[Storable] = ()) -> None:
         """Deletions come first; deleting what is not there is no error.  Raises Failed, and nothing changed."""
@@ -80,11 +85,13 @@ class SqliteStore:
                 self._db.executemany(_DELETE, [(_kind(gone), gone.id) for gone in delete])
                 self._db.executemany(_PUT, [(_kind(value), value.id, encode(value)) for value in put])
             self._kept.commit(put, delete)
+        self._sync.soon()
 
     def close(self) -> None:
         """Fold the log into the file and let go of it.  Closing again does nothing."""
         with self._lock:
             if self._held >= 0:
+                self._sync.close()
                 self._db.close()
                 os.close(self._held)
                 self._held = -1
@@ -106,6 +113,44 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise Failed(f"cannot {action} {self._path}: {error}") from error
+
+
+class _Sync:
+    """A thread that has the log written to the disk, soon after somebody asked for it."""
+
+    def __init__(self, log: str) -> None:
+        self._log = log
+        self._changed = Condition()
+        self._wanted = False
+        self._closing = False
+        self._thread = Thread(target=self._work, name="store-sync", daemon=True)
+        self._thread.start()
+
+    def soon(self) -> None:
+        with self._changed:
+            self._wanted = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted or self._closing)
+                if not self._wanted:
+                    return
+                self._wanted = False
+            # Somebody may have taken the log away with a shell; then there is nothing to sync.
+            with suppress(OSError):
+                log = os.open(self._log, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    os.fdatasync(log)
+                finally:
+                    os.close(log)
 
 
 def _kind(value: Storable) -> str:
@@ -133,7 +178,7 @@ def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         db.close()
         raise
