@@ -108,6 +108,17 @@ class EngineWorld(World):
             )
         )
 
+    def ask_for(
+        self, who: str, *, ports: tuple[PortSpec, ...] = (), exposed: tuple[tuple[Proto, int], ...] = ()
+    ) -> SandboxSpec:
+        """A sandbox called *who*, in a namespace that is made where it is not there yet."""
+        if who not in self._names:
+            self._names.append(who)
+            self._namespace(who)
+        return SandboxSpec(
+            container=who * 16, name=who, key=f"/run/netns/{self.ns(who)}", ports=ports, exposed=exposed
+        )
+
     def box(
         self,
         who: str,
@@ -117,11 +128,7 @@ class EngineWorld(World):
         spec: EndpointSpec | None = None,
     ) -> str:
         """A container called *who* on *networks*; its sandbox's id.  Its servers answer on 80 and 81."""
-        self._names.append(who)
-        self._namespace(who)
-        ask = SandboxSpec(
-            container=who * 16, name=who, key=f"/run/netns/{self.ns(who)}", ports=ports, exposed=exposed
-        )
+        ask = self.ask_for(who, ports=ports, exposed=exposed)
         sandbox = self.engine.open(ask).id
         for network in networks:
             self.engine.connect(network, sandbox, spec)

@@ -144,16 +144,14 @@ class Engine:
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
         net = self._removable(ref)
-        return [
-            f"# removes: {line}" for thing in reversed(self._intent.network_things(net)) for line in lines(thing)
-        ]
+        return [f"# removes: {line}" for thing in reversed(self._intent.made_things(net)) for line in lines(thing)]
 
     def remove(self, ref: str) -> Network:
         """The network is gone.  Raises NotFound, or Forbidden for one that is predefined or in use."""
         with self._lock:
             net = self._removable(ref)
             self.store.commit(delete=[net])
-            _take_down(self.kernel, self._intent.network_things(net))
+            _take_down(self.kernel, self._intent.made_things(net))
             self.names.publish(Zone(net.id, net.name, gone=True))
             self._tell(net, "destroy")
             return net

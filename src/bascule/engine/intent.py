@@ -11,7 +11,7 @@ from bascule.model.errors import Invalid, NotFound
 from bascule.model.names import short
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
-from bascule.model.thing import Namespace, Thing
+from bascule.model.thing import Address, Namespace, Thing
 from bascule.store.protocol import Store
 
 DEFAULT = "bridge"
@@ -64,6 +64,11 @@ class Intent:
 
     def network_things(self, net: Network) -> list[Thing]:
         return [] if net.config_only else find(net.driver).network(net)
+
+    def made_things(self, net: Network) -> list[Thing]:
+        """What goes with the network.  A bridge of somebody else's stays as it is, with its addresses, whoever
+        gave it those."""
+        return [t for t in self.network_things(net) if not (net.adopted and isinstance(t, Address))]
 
     def endpoint_things(self, ep: Endpoint) -> list[Thing]:
         net = self.by_id(ep.network)
