@@ -7,6 +7,7 @@ watches, the resolver answers, and the next daemon finds them again.
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -70,6 +71,9 @@ class Daemon:
         self.engine.kernel.on_repair(lambda text: logger.warning("%s", text))
         self.engine.start()
         self.containers.start_up()
+        # What is there now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         await self.server.listen(self.told.hosts, group=self.told.group, tls=self.told.tls)
         self._answer_signals()
         _notify("READY=1")

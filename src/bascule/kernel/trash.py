@@ -63,10 +63,11 @@ class Trash:
             if place.path not in self._waiting:
                 # The path may be gone or somebody else's by then.
                 self._waiting[place.path] = os.dup(place.fd)
+                # Woken for the first only: it then waits for a quiet moment by the clock.
+                self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="bascule-trash", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
 
     def settle(self) -> None:
         """Wait until nothing is left of what was thrown away so far."""
