@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO, Any
 
-from bascule.containers import archive, bundle, cgroups, creating, files, processes, signals, starting
+from bascule.containers import archive, bundle, cgroups, creating, processes, signals, starting
 from bascule.containers.attach import Attachment
 from bascule.containers.cleaning import Cleaning
 from bascule.containers.conmon import Conmon
@@ -26,7 +26,7 @@ from bascule.containers.stats import stats
 from bascule.containers.surroundings import Surroundings
 from bascule.containers.volumes import Volumes
 from bascule.containers.waiting import Waiter
-from bascule.containers.wiring import Wiring, hosts_names
+from bascule.containers.wiring import Wiring
 from bascule.engine.engine import Engine
 from bascule.model.container import Container, ContainerSpec, Exec, ExecSpec, Resources, RestartPolicy
 from bascule.model.endpoint import Endpoint, EndpointSpec
@@ -212,7 +212,8 @@ class Containers:
         """The container is on the network: at once if it runs, else when it is started."""
         with self._records.lock(self.container(ref).id):
             container = self._wiring.connect(network, self.container(ref), spec)
-            self._update_hosts(container)
+            if container.sandbox:
+                starting.update_files(self._parts, container, ())
 
     def disconnect(self, network: str, ref: str, *, force: bool = False) -> None:
         """The container is not on the network.  *force*: one that is unknown is an endpoint that is not found."""
@@ -223,16 +224,9 @@ class Containers:
         with self._records.lock(ident):
             before = self.container(ref)
             gone = [str(a.ip) for _, ep in self._wiring.live(before) for a in ep.addresses]
-            self._update_hosts(self._wiring.disconnect(network, before), gone)
-
-    def _update_hosts(self, container: Container, gone: list[str] | None = None) -> None:
-        if not container.sandbox:
-            return
-        path = f"{self._paths.home(container.id)}/hosts"
-        names = hosts_names(container, self._parts.surroundings.hostname(container))
-        own = [str(a.ip) for _, ep in self._wiring.live(container) for a in ep.addresses]
-        files.write(path, files.with_addresses(files.read(path), gone or [], own, names))
-        starting.write_resolv(self._parts, container)
+            after = self._wiring.disconnect(network, before)
+            if after.sandbox:
+                starting.update_files(self._parts, after, gone)
 
     def endpoints(self, container: Container) -> dict[str, tuple[EndpointSpec, Endpoint | None]]:
         """By network's name: what was wished, and what is while it runs."""

@@ -11,7 +11,7 @@ from bascule.containers import cgroups
 from bascule.containers.conmon import find
 from bascule.containers.life import Life
 from bascule.containers.restarts import wanted_at_start
-from bascule.containers.starting import Parts
+from bascule.containers.starting import Parts, update_files
 from bascule.engine.engine import Engine
 from bascule.model.container import Container
 from bascule.model.errors import BasculeError
@@ -23,11 +23,14 @@ def start_up(engine: Engine, life: Life, parts: Parts) -> None:
     """See above.  Containers whose policy wants it are started, behind the caller's back."""
     parts.rootfs.sweep()
     alive = find(parts.paths.bundles)
+    left = {*parts.runtime.known(), *os.listdir(parts.paths.bundles)}
     for container in parts.records.all():
+        # A crash may have come between the record and them.
+        parts.rootfs.make(container.id)
         monitor = alive.get(parts.paths.bundle(container.id), 0)
         if container.state.status in ("running", "paused"):
             _find_again(life, parts, container, monitor)
-        elif monitor or container.sandbox or container.id in parts.runtime.known():
+        elif monitor or container.sandbox or container.id in left:
             take_apart(parts, container.id)
             parts.records.change(container.id, sandbox="")
     _close_sandboxes(engine, parts)
@@ -53,10 +56,15 @@ def _find_again(life: Life, parts: Parts, container: Container, monitor: int) ->
     if parts.runtime.created(container.id):
         # The record says that it runs, and it was about to.
         try:
-            parts.runtime.start(container.id)
+            parts.runtime.finish_start(container.id, container.state.pid)
         except (BasculeError, OSError) as error:
             log.error("container %s: could not be let go: %s", container.name, error)
             take_apart(parts, container.id)
+    if container.state.stopped_by_user:
+        # A stop that did not come to its end, and it lives: nothing has happened.
+        container = parts.records.state(container.id, stopped_by_user=False)
+    if container.sandbox:
+        update_files(parts, parts.wiring.agree(container))
     life.watch(container, monitor)
     log.info("found container %s again (process %d)", container.name, container.state.pid)
 

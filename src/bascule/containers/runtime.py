@@ -67,6 +67,13 @@ class Runtime:
             os.close(fd)
         os.unlink(fifo)
 
+    def finish_start(self, ident: str, pid: int) -> None:
+        """The created container's process runs, also where somebody let it go and did not come to tidy up."""
+        if self.is_runc and not _waits(pid):
+            os.unlink(self._fifo(ident))
+        else:
+            self.start(ident)
+
     def delete(self, ident: str) -> None:
         """The runtime has forgotten the container; what still ran of it is killed.  Not an error if it had."""
         if os.path.isdir(os.path.join(self.root, ident)):
@@ -95,6 +102,16 @@ class Runtime:
         )
         if done.returncode:
             raise Failed(f"{os.path.basename(self.path)} {words[0]}: {reason(done.stderr)}")
+
+
+def _waits(pid: int) -> bool:
+    """Whether the process is still runc's own init, which becomes the container's when it is let go."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as source:
+            return source.read().split(b"\0")[1:2] == [b"init"]
+    except OSError:
+        # It ran, and has ended.
+        return False
 
 
 def reason(text: str) -> str:

@@ -9,7 +9,7 @@ the start lets go.  So the record decides, and nothing in between.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -227,6 +227,19 @@ def hosts_text(parts: Parts, container: Container, hostname: str) -> str:
     own = [str(a.ip) for _, ep in parts.wiring.live(container) for a in ep.addresses]
     links = [hosts_line(link) for link in parts.wiring.links(container)]
     return files.hosts(extra_hosts(parts, container), own, hosts_names(container, hostname), links)
+
+
+def update_files(parts: Parts, container: Container, gone: Sequence[str] | None = None) -> None:
+    """hosts and resolv.conf of the running container follow its networks: its lines for the addresses of *gone*
+    (None: any that it had) are not there any more, and what somebody else wrote is."""
+    path = os.path.join(parts.paths.home(container.id), "hosts")
+    names = hosts_names(container, parts.surroundings.hostname(container))
+    own = [str(a.ip) for _, ep in parts.wiring.live(container) for a in ep.addresses]
+    text = files.read(path)
+    if gone is None:
+        gone = [line.partition("\t")[0] for line in text.splitlines()]
+    files.write(path, files.with_addresses(text, gone, own, names))
+    write_resolv(parts, container)
 
 
 def extra_hosts(parts: Parts, container: Container) -> list[tuple[str, str]]:

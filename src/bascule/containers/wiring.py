@@ -1,5 +1,6 @@
 """Wiring: which networks a container wishes for, and how it gets on them, in the engine's terms."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -13,6 +14,8 @@ from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
 from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid, KernelError, NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network
+
+log = logging.getLogger(__name__)
 
 DEFAULT = "bridge"
 PASSIVE = ("host", "none")
@@ -253,6 +256,24 @@ class Wiring:
             self._records.save(container)
             raise
         return after
+
+    def agree(self, container: Container) -> Container:
+        """The running container is on the networks that it wishes for, and on no others: a crash may have come
+        between a wish and its fulfilment.  A wish that is refused now is dropped."""
+        wished = {net.id: name for name in container.networks if (net := self._known(name))}
+        there = {ep.network for ep in self._engine.endpoints(sandbox=container.sandbox)}
+        for ident in there - set(wished):
+            self._engine.disconnect(ident, container.sandbox)
+        for ident, name in wished.items():
+            if ident in there:
+                continue
+            try:
+                self._engine.connect(ident, container.sandbox, container.networks[name])
+            except BasculeError as refusal:
+                log.error("container %s could not be connected to network %s: %s", container.name, name, refusal)
+                left = {key: wish for key, wish in container.networks.items() if key != name}
+                container = self._records.save(replace(container, networks=left))
+        return container
 
     def _check_mode(self, container: Container, net: Network) -> None:
         name = mode(container.spec)

@@ -1,0 +1,175 @@
+"""The real daemon, killed between any two steps of a use case, and started again: all that there is of it on the
+machine is as it was before, or as it would have been; and when all is removed, nothing is left."""
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.root.ground import DaemonGround, Refused, until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
+
+Step = Callable[[DaemonGround], Any]
+DUAL = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.77.0.0/24"}, {"Subnet": "fd77::/64"}]}}
+SECOND = {"IPAM": {"Config": [{"Subnet": "10.78.0.0/24"}]}}
+AT = {"IPAMConfig": {"IPv4Address": "10.77.0.9", "IPv6Address": "fd77::9"}, "Aliases": ["alias"]}
+PUBLISHED = {"NetworkMode": "n", "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
+BOX = {
+    "Image": "host",
+    "Cmd": ["sleep", "600"],
+    "HostConfig": PUBLISHED,
+    "NetworkingConfig": {"EndpointsConfig": {"n": AT}},
+}
+
+
+def network(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/create", {"Name": "n", **DUAL})
+
+
+def second(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/create", {"Name": "second", **SECOND})
+
+
+def create(ground: DaemonGround) -> None:
+    ground.ask("POST", "/containers/create?name=box", BOX)
+
+
+def start(ground: DaemonGround) -> None:
+    ground.ask("POST", "/containers/box/start")
+
+
+def connect(ground: DaemonGround) -> None:
+    wish = {"IPAMConfig": {"IPv4Address": "10.78.0.9"}, "GwPriority": 1}
+    ground.ask("POST", "/networks/second/connect", {"Container": "box", "EndpointConfig": wish})
+
+
+def disconnect(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/second/disconnect", {"Container": "box"})
+
+
+def kill(ground: DaemonGround) -> None:
+    ground.ask("POST", "/containers/box/kill")
+    ground.ask("POST", "/containers/box/wait")
+
+
+def remove(ground: DaemonGround) -> None:
+    ground.ask("DELETE", "/containers/box?force=1")
+
+
+def remove_network(ground: DaemonGround) -> None:
+    ground.ask("DELETE", "/networks/n")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """*before* makes the beginning; *work* is what is broken off; *stages* are what it amounts to, one by one."""
+
+    before: Sequence[Step]
+    work: Sequence[Step]
+    stages: Sequence[Step] = ()
+
+
+CASES = {
+    "network create": Case([], [network]),
+    "network rm": Case([network], [remove_network]),
+    "run": Case([network], [create, start]),
+    "connect": Case([network, second, create, start], [connect]),
+    "disconnect": Case([network, second, create, start, connect], [disconnect]),
+    "rm -f": Case([network, create, start], [remove], [kill, remove]),
+}
+
+
+@pytest.fixture
+def ground() -> Iterator[DaemonGround]:
+    name = f"bfault-{os.getpid()}"
+    made = DaemonGround(Path(f"/dev/shm/{name}"), f"--bridge=bf{os.getpid()}", program="tests.root.fault_daemon")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def settled(ground: DaemonGround) -> str:
+    """The summary when nothing is being cleaned up any more: what was removed goes later."""
+    last = [""]
+
+    def same() -> bool:
+        before, last[0] = last[0], ground.summary()
+        return before == last[0] and "link gone-" not in before
+
+    until(same)
+    return last[0]
+
+
+def expect(ground: DaemonGround, allowed: Sequence[str], when: str) -> str:
+    """What there is, when it has become one of *allowed*."""
+    found = [""]
+
+    def right() -> bool:
+        found[0] = ground.summary()
+        return found[0] in allowed
+
+    def difference() -> str:
+        lines = found[0].splitlines()
+        pages = [list(difflib.unified_diff(page.splitlines(), lines, lineterm="", n=0)) for page in allowed]
+        return "\n".join([when, "against the state that is nearest:", *min(pages, key=len), ground.said()])
+
+    until(right, difference)
+    return found[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_kill_between_any_two_steps_leaves_all_or_nothing(ground: DaemonGround, name: str) -> None:
+    case = CASES[name]
+    untouched = settled(ground)
+    begin(ground, case)
+    states = [settled(ground)]
+    for stage in case.stages or case.work:
+        stage(ground)
+        states.append(settled(ground))
+    undo(ground, untouched, "at the beginning")
+    found = untouched
+    for number in count(1):
+        if found != states[0]:
+            undo(ground, untouched, f"before step {number}")
+            begin(ground, case)
+            expect(ground, states[:1], f"before step {number}")
+        ground.arm(number)
+        if not killed(ground, case, states[-1]):
+            assert number > 3
+            return
+        ground.ended()
+        ground.start()
+        found = expect(ground, states, f"killed before step {number}")
+
+
+def begin(ground: DaemonGround, case: Case) -> None:
+    for step in case.before:
+        step(ground)
+
+
+def killed(ground: DaemonGround, case: Case, after: str) -> bool:
+    """Whether the daemon ended in the work, rather than come to its end."""
+    try:
+        for step in case.work:
+            step(ground)
+    except Refused as refusal:
+        why = str(refusal)
+        until(lambda: not ground.alive(), lambda: why)
+        return True
+    until(lambda: not ground.alive() or ground.summary() == after)
+    if ground.alive():
+        ground.arm(0)
+        return False
+    return True
+
+
+def undo(ground: DaemonGround, untouched: str, when: str) -> None:
+    ground.sweep()
+    expect(ground, [untouched], when)
