@@ -52,6 +52,7 @@ An `accept` there lets a packet past all of our rules, isolation included.
 | the host | a published port, by 127.0.0.1 | yes; ::1: by the [proxy](decisions/004-proxy.md) |
 | anybody else | a port published at 127.0.0.1 | no |
 | transit through the host | somebody else's port of the same number | untouched |
+| | any | as before us: nothing where this host did not forward, everything where it did |
 
 An endpoint's frames must have the MAC and the addresses that it was given, in Ethernet, IP, ARP and neighbour
 advertisements; it may not advertise routers or redirect. What is not held to it: its IPv6 link-local address

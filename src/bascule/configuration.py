@@ -48,6 +48,12 @@ KEYS: tuple[tuple[str, str, str, bool], ...] = (
     ("bridge", "--bridge", "the default network's bridge (bascule0)", False),
     ("bip", "--bip", "the default bridge's address with its prefix", False),
     ("mtu", "--mtu", "MTU of the default network (1500)", False),
+    (
+        "ip-forward-no-drop",
+        "--ip-forward-no-drop",
+        "true lets a host that forwards only because of us forward for its neighbours, too (false)",
+        False,
+    ),
     ("icc", "--icc", "false keeps the default bridge's containers apart but for links (true)", False),
     ("ip", "--ip", "address to publish ports on when none is given", False),
     ("dns", "--dns", "nameserver for containers instead of the host's", True),
@@ -139,7 +145,7 @@ def build(told: Mapping[str, Any]) -> Configuration:
     )
 
 
-_DEFAULTS = {"log-level": "info", "log-format": "text", "icc": "true"}
+_DEFAULTS = {"log-level": "info", "log-format": "text", "icc": "true", "ip-forward-no-drop": "false"}
 
 
 def _one_of(told: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:
@@ -168,6 +174,7 @@ def _settings(told: Mapping[str, Any]) -> Settings:
         bip=str(told.get("bip", "")),
         mtu=mtu,
         icc=_one_of(told, "icc", ("true", "false")) == "true",
+        router=_one_of(told, "ip-forward-no-drop", ("true", "false")) == "true",
         pools=_pools(told.get("default-address-pools", ())),
         default_options=_options(told.get("default-network-opts", ())),
         publish_host=_address(told["ip"]) if told.get("ip") else None,

@@ -40,10 +40,14 @@ def link_group(settings: Settings) -> int:
     return GROUP_BASE | (crc32(settings.data_root.encode()) & 0xFFFE)
 
 
-def build_engine(settings: Settings, names: ResolverClient, proxy: ProxyClient) -> Engine:
-    """An engine on this host's kernel, its store on disk."""
+def build_kernel(settings: Settings) -> LinuxKernel:
+    """This host's kernel."""
+    return LinuxKernel(table=settings.table, group=link_group(settings), namespaces=f"{settings.exec_root}/netns")
+
+
+def build_engine(settings: Settings, kernel: LinuxKernel, names: ResolverClient, proxy: ProxyClient) -> Engine:
+    """An engine on *kernel*, its store on disk."""
     store = SqliteStore(f"{settings.data_root}/bascule.db")
-    kernel = LinuxKernel(table=settings.table, group=link_group(settings), namespaces=f"{settings.exec_root}/netns")
     return Engine(
         kernel, store, settings, names=names, proxy=proxy, upstream=lambda: settings.nameservers or host_servers()
     )
@@ -59,7 +63,8 @@ class Daemon:
             Path(path).mkdir(mode=0o711, parents=True, exist_ok=True)
         self._names = ResolverClient(told.settings.exec_root)
         self._proxy = ProxyClient(told.settings.exec_root)
-        self.engine = build_engine(told.settings, self._names, self._proxy)
+        self._kernel = build_kernel(told.settings)
+        self.engine = build_engine(told.settings, self._kernel, self._names, self._proxy)
         self.containers = Containers(self.engine, told.settings, runtime=told.runtime, conmon=told.conmon)
         self.server = Server(self.engine, self.containers, told)
         self._stop = asyncio.Event()
@@ -70,6 +75,8 @@ class Daemon:
         self.engine.events.subscribe(tell)
         self.engine.kernel.on_repair(lambda text: logger.warning("%s", text))
         self.engine.start()
+        for chain in self._kernel.foreign_drops():
+            logger.warning("%s drops what it does not know: containers may not reach the world", chain)
         self.containers.start_up()
         # What is there now stays: the collector need not look through it again and again.
         gc.collect()

@@ -14,6 +14,7 @@ from bascule.model.addresses import ip_address
 from bascule.model.errors import Invalid
 from bascule.model.firewall import (
     Apart,
+    Closed,
     Element,
     Forward,
     Internal,
@@ -62,6 +63,8 @@ EVERY_KIND: list[Rule] = [
     Open(A4, "tcp", 9),
     Open(A6, "tcp", 9),
     Trusted("eth0", BRIDGE),
+    Closed(4),
+    Closed(6),
 ]
 
 

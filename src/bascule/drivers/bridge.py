@@ -19,6 +19,7 @@ from bascule.model.thing import (
     Address,
     Apart,
     Bridge,
+    Closed,
     Forward,
     Internal,
     Lawful,
@@ -205,6 +206,8 @@ def _rules(net: Network, ours: BridgeOptions) -> Iterator[Rule]:
             yield Forward(net.link, version, mode)
         if ours.masquerade and _translated(net, ours, version):
             yield Masquerade(net.link, version, ours.source(version))
+    for version in net.closes:
+        yield Closed(version)
     for name in ours.trusted:
         yield Trusted(name, net.link)
 

@@ -1,6 +1,6 @@
 """Starting: the default networks, and the kernel made to agree with the store again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bascule.drivers import find
@@ -8,7 +8,7 @@ from bascule.engine.decide import Decisions
 from bascule.engine.intent import Intent
 from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
-from bascule.model.addresses import FAMILIES, ip_interface, ip_network
+from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import Sandbox
@@ -16,10 +16,10 @@ from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Route, Rule, Sysctl, Thing
 
 # Containers reach the world through this host, so it forwards; Docker does the same.
-FORWARDING: tuple[Thing, ...] = (
-    Sysctl("net/ipv4/ip_forward", "1"),
-    Sysctl("net/ipv6/conf/all/forwarding", "1"),
-)
+FORWARDING: dict[Family, Thing] = {
+    4: Sysctl("net/ipv4/ip_forward", "1"),
+    6: Sysctl("net/ipv6/conf/all/forwarding", "1"),
+}
 
 
 def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Settings) -> None:
@@ -30,9 +30,12 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     """
     _forget_the_lost(intent, kernel)
     _ensure_defaults(intent, decide, settings)
-    bring_up(kernel, kernel.missing(FORWARDING))
+    forwarding = kernel.missing(list(FORWARDING.values()))
+    _close(intent, [v for v, thing in FORWARDING.items() if thing in forwarding], settings)
     things = list(intent.things())
     kernel.guard([t for t in things if isinstance(t, Rule)])
+    # Behind the guard, so that there is no moment in which this host forwards for everybody.
+    bring_up(kernel, forwarding)
     kernel.sweep(things)
     kernel.remove(_stale_routes(intent, things))
     links = [t for t in things if not isinstance(t, Rule)]
@@ -68,6 +71,14 @@ def _ensure_defaults(intent: Intent, decide: Decisions, settings: Settings) -> N
         if spec.name not in known:
             find(spec.driver)
             intent.store.commit(put=[decide.network(spec, predefined=True)])
+
+
+def _close(intent: Intent, off: Sequence[Family], settings: Settings) -> None:
+    """Remember for which families it is us who make this host forward: *off*, and those of earlier starts."""
+    bridge = next(n for n in intent.networks() if n.predefined and n.driver == "bridge")
+    closes = () if settings.router else tuple(v for v in FAMILIES if v in off or v in bridge.closes)
+    if closes != bridge.closes:
+        intent.store.commit(put=[replace(bridge, closes=closes)])
 
 
 def _bridge(settings: Settings) -> NetworkSpec:

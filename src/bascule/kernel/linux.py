@@ -199,6 +199,10 @@ class LinuxKernel:
     def guard(self, rules: Sequence[Rule]) -> None:
         self._firewall.guard(rules)
 
+    def foreign_drops(self) -> list[str]:
+        """The forward chains of other tables that drop what we accept, as "ip filter FORWARD"."""
+        return self._firewall.foreign_drops()
+
     def on_repair(self, tell: Callable[[str], None]) -> None:
         self._firewall.on_repair(tell)
 

@@ -79,6 +79,7 @@ def _declared() -> Iterator[Declared]:
     yield Declared("inet", "internal_to", ("ifname",), purpose="bridges that nothing enters")
     yield Declared("inet", "forward_to", ("nf_proto", "ifname"), ("verdict",), "what may be routed to a bridge")
     yield Declared("inet", "trusted", ("ifname", "ifname"), purpose="links that may route to a bridge")
+    yield Declared("inet", "closed", ("nf_proto",), purpose="what is forwarded for our networks only")
     for version in FAMILIES:
         ip, addr = nft_family(version), f"ipv{version}_addr"
         behind = (addr, "inet_service")
@@ -232,6 +233,9 @@ def _nat_chains() -> Iterator[Chain]:
     )
 
 
+CLOSED = "meta nfproto $proto meta nfproto @closed iifname . iifname != @hairpin_$ip drop"
+
+
 def _forward_chains() -> Iterator[Chain]:
     def to(mode: str, *rules: Row) -> Chain:
         return Chain("inet", f"to-{mode}", "", (ESTABLISHED, PUBLISHED, *_both(LINKED), DISCOVERY, *rules))
@@ -266,6 +270,7 @@ def _forward_chains() -> Iterator[Chain]:
             *_both(
                 ("ct state invalid meta nfproto $proto iifname . iifname @hairpin_$ip drop", "leaves untranslated")
             ),
+            *_both((CLOSED, "it forwards for our networks only")),
         ),
     )
 

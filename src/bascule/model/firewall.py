@@ -144,6 +144,16 @@ class Trusted:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """What is neither from nor to a bridge of ours is not forwarded: the host forwards for our networks only."""
+
+    version: Family
+
+    def __str__(self) -> str:
+        return _lines(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """*port* is a bridge port of ours: router advertisements and redirects that enter by it are dropped (S1)."""
 
@@ -165,7 +175,9 @@ class Lawful:
         return _lines(self)
 
 
-Rule = Forward | Internal | Together | Apart | Linked | Masquerade | Publish | Open | Trusted | Port | Lawful
+Rule = (
+    Forward | Internal | Together | Apart | Linked | Masquerade | Publish | Open | Trusted | Closed | Port | Lawful
+)
 
 
 def elements(rule: Rule) -> tuple[Element, ...]:
@@ -212,6 +224,8 @@ def elements(rule: Rule) -> tuple[Element, ...]:
             return (Element("inet", f"open_{ip}", (str(to), proto, str(port))),)
         case Trusted(interface, link):
             return (Element("inet", "trusted", (_quoted(interface), _quoted(link))),)
+        case Closed(version):
+            return (Element("inet", "closed", (f"ipv{version}",)),)
         case Port(port):
             return (Element("bridge", "ports", (_quoted(port),)),)
         case Lawful(port, mac, addresses):

@@ -86,6 +86,8 @@ class Network:
     predefined: bool = False
     adopted: bool = False
     """The link was there before us (an existing bridge named by an option) and stays when the network goes."""
+    closes: tuple[Family, ...] = ()
+    """Of the default bridge: the families that this host forwards only because we made it, and so only for us."""
 
     def pools_of(self, version: Family) -> tuple[Pool, ...]:
         return tuple(p for p in self.pools if p.family == version)

@@ -39,6 +39,8 @@ class Settings:
     mtu: int = 1500
     icc: bool = True
     """--icc: whether the default bridge's containers reach one another without a link."""
+    router: bool = False
+    """--ip-forward-no-drop: a host that did not forward before us forwards for everybody from now on."""
     pools: tuple[AddressPool, ...] = DEFAULT_POOLS
     default_options: dict[str, dict[str, str]] = field(default_factory=dict)
     """--default-network-opt: driver -> options."""

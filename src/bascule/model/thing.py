@@ -2,6 +2,7 @@
 
 from bascule.model.firewall import (
     Apart,
+    Closed,
     Forward,
     Internal,
     Lawful,
@@ -38,6 +39,7 @@ __all__ = [
     "Address",
     "Apart",
     "Bridge",
+    "Closed",
     "Dummy",
     "Fdb",
     "Forward",
