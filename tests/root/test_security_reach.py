@@ -154,31 +154,32 @@ def test_s2_the_hosts_own_loopback_services_are_not_reached_from_a_bridge(world:
     assert every.split() == ["0", "0"]
 
 
-def test_s9_transit_traffic_to_a_published_port_number_is_not_captured(world: EngineWorld) -> None:
+def test_s9_transit_traffic_to_a_published_port_number_is_not_captured() -> None:
     """53 is published here at every address; 198.51.100.1:53, beyond this host, is still its own."""
-    world.cable("far", "eth1", ("198.51.100.9", "2001:db8:1::9"), ("198.51.100.1", "2001:db8:1::1"))
-    world.network("n", "10.71.0.0/24", "fd71::/64")
-    world.network("m", "10.72.0.0/24", "fd72::/64")
-    world.box("a", "n", ports=(port(80, 53), port(80, 53, "udp")), spec=at(A, A6))
-    world.box("b", "m", spec=at(B, B6))
-    for address in ("198.51.100.1", "2001:db8:1::1"):
-        world.serve("far", address, 53)
-        world.serve("far", address, 53, "udp")
-    assert world.table(
-        "lan 198.51.100.1 53",
-        "lan 198.51.100.1 53 udp",
-        "lan 2001:db8:1::1 53",
-        "lan 2001:db8:1::1 53 udp",
-        "host 198.51.100.1 53",
-        "b 198.51.100.1 53 udp",
-        "b 2001:db8:1::1 53",
-        "lan 192.0.2.1 53",
-    ) == (
-        "lan 198.51.100.1 53: 192.0.2.2\nlan 198.51.100.1 53 udp: 192.0.2.2\n"
-        "lan 2001:db8:1::1 53: 2001:db8::2\nlan 2001:db8:1::1 53 udp: 2001:db8::2\n"
-        "host 198.51.100.1 53: 198.51.100.9\nb 198.51.100.1 53 udp: 198.51.100.9\n"
-        "b 2001:db8:1::1 53: 2001:db8:1::9\nlan 192.0.2.1 53: 192.0.2.2"
-    )
+    with EngineWorld(router=True) as world:
+        world.cable("far", "eth1", ("198.51.100.9", "2001:db8:1::9"), ("198.51.100.1", "2001:db8:1::1"))
+        world.network("n", "10.71.0.0/24", "fd71::/64")
+        world.network("m", "10.72.0.0/24", "fd72::/64")
+        world.box("a", "n", ports=(port(80, 53), port(80, 53, "udp")), spec=at(A, A6))
+        world.box("b", "m", spec=at(B, B6))
+        for address in ("198.51.100.1", "2001:db8:1::1"):
+            world.serve("far", address, 53)
+            world.serve("far", address, 53, "udp")
+        assert world.table(
+            "lan 198.51.100.1 53",
+            "lan 198.51.100.1 53 udp",
+            "lan 2001:db8:1::1 53",
+            "lan 2001:db8:1::1 53 udp",
+            "host 198.51.100.1 53",
+            "b 198.51.100.1 53 udp",
+            "b 2001:db8:1::1 53",
+            "lan 192.0.2.1 53",
+        ) == (
+            "lan 198.51.100.1 53: 192.0.2.2\nlan 198.51.100.1 53 udp: 192.0.2.2\n"
+            "lan 2001:db8:1::1 53: 2001:db8::2\nlan 2001:db8:1::1 53 udp: 2001:db8::2\n"
+            "host 198.51.100.1 53: 198.51.100.9\nb 198.51.100.1 53 udp: 198.51.100.9\n"
+            "b 2001:db8:1::1 53: 2001:db8:1::9\nlan 192.0.2.1 53: 192.0.2.2"
+        )
 
 
 def test_s3_trusted_interfaces_route_to_every_port_and_others_to_none(world: EngineWorld) -> None:
