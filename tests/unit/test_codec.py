@@ -5,7 +5,7 @@ import json
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bascule.model.codec import MIGRATIONS, VERSION, decode, encode
@@ -35,7 +35,6 @@ st.register_type_strategy(
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=()), max_size=8))
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.one_of(*(st.from_type(kind) for kind in KINDS)))
 def test_what_is_written_is_read_back_equal(
     value: Network | Endpoint | Sandbox | Container | Image | Volume,

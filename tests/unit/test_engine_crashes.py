@@ -165,4 +165,4 @@ class Walk(RuleBasedStateMachine):
 
 
 TestWalk = Walk.TestCase
-TestWalk.settings = hypothesis_settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestWalk.settings = hypothesis_settings(stateful_step_count=25)

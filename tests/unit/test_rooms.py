@@ -1,6 +1,7 @@
 """The arrows of docs/design.md: who may import whom, and how big a file may be."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,8 +33,13 @@ def files() -> Iterator[Path]:
     return (p for p in sorted(SRC.rglob("*.py")))
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         match node:
             case ast.Import(names=names):
                 yield from (alias.name for alias in names)
@@ -88,11 +94,11 @@ def test_no_file_is_over_400_lines_without_a_reason() -> None:
 def test_no_function_is_over_40_lines_without_a_reason() -> None:
     long = []
     for path in files():
-        source = path.read_text()
-        for node in ast.walk(ast.parse(source)):
+        lines = path.read_text().splitlines()
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
                 count = node.end_lineno - node.lineno + 1
-                first = "\n".join(source.splitlines()[node.lineno - 1 : node.lineno + 12])
+                first = "\n".join(lines[node.lineno - 1 : node.lineno + 12])
                 if count > MAX_FUNCTION and "40 lines because" not in first:
                     long.append(f"{path.relative_to(SRC)}:{node.lineno} {node.name}: {count}")
     assert not long, "\n".join(long)
