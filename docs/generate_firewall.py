@@ -65,6 +65,12 @@ by the kernel's own notice of the transaction, compared, and replaced whole in o
 and a sentence in the log names the process. Until then what was flushed does not judge: connections that were
 tracked go on. Repairs that follow closely upon one another wait longer each time, for whoever disagrees with us.
 
+Connections that are translated (published ports, masquerading) would be reset in those milliseconds: the kernel stops
+translating when its last nat chain goes. So there is a third table, `inet bascule-kept`, with one chain that decides
+nothing, which only the daemon can take away (nft: `flags owner`) and which goes when the daemon ends. A file that was
+written by `nft list ruleset` has it too; delete it there, for nft may not load it while the daemon runs
+([decision](decisions/023-kept-chain.md)).
+
 ## Bridged frames and the IP hooks
 
 Where `br_netfilter` is loaded, `net.bridge.bridge-nf-call-iptables` is 1 unless somebody says otherwise, and every

@@ -114,6 +114,10 @@ class DaemonGround:
         """The last of what the daemons said."""
         return "".join(self.log[-40:])
 
+    def count(self, words: str) -> int:
+        """How many of their lines have *words* in them."""
+        return sum(words in line for line in self.log)
+
     @property
     def pid(self) -> int:
         return self._daemon.pid if self._daemon else 0

@@ -147,6 +147,8 @@ class Firewall:
     def _load(self) -> None:
         # Before the first load, so that nothing after it goes unheard.
         self._watch.start()
+        if not self._loaded:
+            self._tables.keep_translating()
         self._generation = self._tables.load(self._want.values())
         self._loaded = True
 

@@ -5,6 +5,7 @@ millisecond, the hot path of every attach).  That the rules are still ours is to
 kernel never gives twice; they are noted right behind each load and held against `nft.CHAINS`.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,21 @@ from bascule.wire.nfnetlink import FAMILY, GETCHAIN, GETSET, GETTABLE, NLM_F_DUM
 from bascule.wire.nftelements import Encoded, Listed, ListedRule
 
 Name = tuple[nft.TableFamily, str]
+log = logging.getLogger(__name__)
+
+# The kernel translates connections, also those that run, as long as there is any nat chain, and knows them as long
+# as any rule asks about them (net/netfilter/nf_nat_core.c: nf_nat_register_fn; nf_conntrack_proto.c:
+# nf_ct_netns_get).  Without that a packet of theirs is answered by a reset.
+_KEPT = """\
+table inet {table}-kept {{
+	flags owner
+	comment "translated connections outlive a flush"
+	chain nat {{
+		type nat hook postrouting priority srcnat
+		ct status snat,dnat accept
+	}}
+}}
+"""
 _DROP = 0
 _FORWARD_HOOK = 2
 _WORD = {number: word for word, number in FAMILY.items()}
@@ -104,6 +120,15 @@ class Tables:
         alone = generation == before + 1
         self._shape = shape if alone else None
         return generation if alone else 0
+
+    def keep_translating(self) -> None:
+        """Whoever flushes the rule set, connections that are translated run on: one empty chain stays, in a table
+        that only this process can take away, and that goes with it."""
+        try:
+            self._nft.run(_KEPT.format(table=self.table), "keep a chain that nobody flushes")
+        except KernelError as refused:
+            # Linux before 5.12 knows no owners of tables.
+            log.warning("a flush of the rule set will cost the connections that are translated: %s", refused)
 
     def change(self, add: Iterable[Element] = (), delete: Iterable[Element] = ()) -> None:
         """Elements come and go in one transaction.  KernelError: nothing did."""

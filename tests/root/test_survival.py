@@ -1,0 +1,256 @@
+"""What runs between containers, and through a published port, runs on: over a stop, a crash and a reload of the
+daemon, and over somebody else's flush of the rule set."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.root.dns_ground import Box
+from tests.root.ground import DEADLINE, DaemonGround, until
+
+from bascule.kernel.namespaces import in_namespace
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
+
+HOST, NEIGHBOUR = "192.0.2.1", "192.0.2.2"
+ENOUGH = 50
+"""So many answers show that it runs on."""
+
+
+@dataclass(frozen=True)
+class Inside(Box):
+    """A container's namespace, to be asked for names in."""
+
+    path: str
+
+    @property
+    def key(self) -> str:
+        return self.path
+
+
+class Pump:
+    """Asks for an answer without pause; `count` rises with each, and `failed` tells of the first that was wrong."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self.count = 0
+        self.failed = ""
+        self._ask = ask
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ends.is_set() and not self.failed:
+            try:
+                if not self._ask():
+                    self.failed = "a wrong answer"
+            except OSError as why:
+                self.failed = f"{why!r} after {self.count} answers"
+            self.count += 1
+
+    def end(self) -> None:
+        self._ends.set()
+        self._thread.join()
+
+
+class Echo:
+    """Answers on a TCP port of the namespace at *path* with what it is sent."""
+
+    def __init__(self, path: str, port: int) -> None:
+        self._listener = in_namespace(path, lambda: socket.create_server(("", port)))
+        self._thread = threading.Thread(target=self._listen)
+        self._served: list[threading.Thread] = []
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                conn, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(conn,))
+            self._served.append(thread)
+            thread.start()
+
+    @staticmethod
+    def _serve(conn: socket.socket) -> None:
+        with conn:
+            conn.settimeout(DEADLINE)
+            try:
+                while data := conn.recv(65536):
+                    conn.sendall(data)
+            except OSError:
+                # Whoever asked says so.
+                return
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in (self._thread, *self._served):
+            thread.join()
+
+
+def stream(path: str, to: str, port: int) -> tuple[socket.socket, Callable[[], bool]]:
+    """One connection from the namespace at *path*, and a question that it answers."""
+    conn = in_namespace(path, lambda: socket.create_connection((to, port), DEADLINE))
+    data = os.urandom(2000)
+
+    def ask() -> bool:
+        conn.sendall(data)
+        heard = b""
+        while len(heard) < len(data) and (more := conn.recv(65536)):
+            heard += more
+        return heard == data
+
+    return conn, ask
+
+
+class World:
+    """A daemon with two containers on a network, one with a published port, and a neighbour of its host."""
+
+    def __init__(self, ground: DaemonGround) -> None:
+        self.ground = ground
+        self.host = f"/run/netns/{ground.netns}"
+        self.neighbour = f"/run/netns/{ground.netns}n"
+        ground.ip("netns", "add", f"{ground.netns}n")
+        ground.ip(
+            "-n", ground.netns, "link", "add", "up0", "type", "veth", "peer", "up0", "netns", f"{ground.netns}n"
+        )
+        for netns, address in ((ground.netns, HOST), (f"{ground.netns}n", NEIGHBOUR)):
+            ground.ip("-n", netns, "addr", "add", f"{address}/24", "dev", "up0")
+            ground.ip("-n", netns, "link", "set", "up0", "up")
+        ground.ask("POST", "/networks/create", {"Name": "n", "IPAM": {"Config": [{"Subnet": "10.77.0.0/24"}]}})
+        ports = {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
+        ground.run("web", "n", "sleep", "600", HostConfig=ports)
+        ground.run("client", "n", "sleep", "600")
+        self.web, self.client = (self.sandbox(name) for name in ("web", "client"))
+
+    def sandbox(self, name: str) -> str:
+        """The path of the container's namespace."""
+        return str(self.ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["SandboxKey"])
+
+    def ways(self) -> dict[str, tuple[str, str, int]]:
+        """From where to which address and port one may connect."""
+        return {
+            "container to container": (self.client, "10.77.0.2", 80),
+            "host to the published port": (self.host, HOST, 8080),
+            "host by loopback": (self.host, "127.0.0.1", 8080),
+            "host by loopback of IPv6": (self.host, "::1", 8080),
+            "neighbour to the published port": (self.neighbour, HOST, 8080),
+            "container to the neighbour": (self.client, NEIGHBOUR, 7000),
+        }
+
+    def reached(self) -> list[str]:
+        """The ways by which a new connection comes through."""
+        found = []
+        for name, way in self.ways().items():
+            conn, ask = stream(*way)
+            with conn:
+                found += [name] if ask() else []
+        return found
+
+
+@contextmanager
+def everything(world: World) -> Iterator[dict[str, Pump]]:
+    """Streams by every way, and questions for a name; none has failed when it is left."""
+    with ExitStack() as stack:
+        for path, port in ((world.web, 80), (world.neighbour, 7000)):
+            stack.callback(Echo(path, port).close)
+        asks = {}
+        for name, way in world.ways().items():
+            conn, asks[name] = stream(*way)
+            stack.enter_context(conn)
+        asker = Inside("client", world.client)
+        asks["names"] = lambda: asker.ask("web") == "NOERROR 10.77.0.2"
+        pumps = {}
+        for name, ask in asks.items():
+            pumps[name] = Pump(ask)
+            stack.callback(pumps[name].end)
+        with pings(world):
+            run_on(pumps)
+            yield pumps
+            run_on(pumps)
+
+
+def run_on(pumps: dict[str, Pump]) -> None:
+    enough = {name: pump.count + ENOUGH for name, pump in pumps.items()}
+
+    def failures() -> dict[str, str]:
+        return {name: pump.failed for name, pump in pumps.items() if pump.failed}
+
+    def stuck() -> str:
+        return f"no answer any more: {[name for name, pump in pumps.items() if pump.count < enough[name]]}"
+
+    until(lambda: bool(failures()) or all(pump.count >= enough[name] for name, pump in pumps.items()), stuck)
+    assert failures() == {}
+
+
+@contextmanager
+def pings(world: World) -> Iterator[None]:
+    """Pings between the containers, a hundred a second, none of them lost."""
+    words = ["nsenter", f"--net={world.client}", "ping", "-q", "-i", "0.01", "10.77.0.2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as ping:
+        try:
+            yield
+        finally:
+            ping.send_signal(signal.SIGINT)
+            said, _ = ping.communicate()
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+    assert found, said
+    # The last one may be on its way.
+    assert int(found[1]) - int(found[2]) <= 1, said
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    ground = DaemonGround(Path(f"/dev/shm/bsurvival-{os.getpid()}"), f"--bridge=bs{os.getpid()}")
+    try:
+        ground.start()
+        yield World(ground)
+    finally:
+        ground.close()
+        ground.ip("netns", "del", f"{ground.netns}n")
+
+
+def stop_and_start(ground: DaemonGround) -> None:
+    ground.stop()
+    ground.start()
+
+
+def kill_and_start(ground: DaemonGround) -> None:
+    ground.kill()
+    ground.start()
+
+
+def reload(ground: DaemonGround) -> None:
+    heard = ground.count("configuration reloaded")
+    ground.send(signal.SIGHUP)
+    until(lambda: ground.count("configuration reloaded") > heard, ground.said)
+
+
+def flush(ground: DaemonGround) -> None:
+    whole = ground.rules()
+    ground.sh("nft flush ruleset")
+    flushed = time.monotonic()
+    until(lambda: ground.rules() == whole, ground.rules)
+    assert time.monotonic() - flushed < 1
+
+
+@pytest.mark.parametrize("harm", [stop_and_start, kill_and_start, reload, flush])
+def test_traffic_and_names_run_on_over(world: World, harm: Callable[[DaemonGround], None]) -> None:
+    before = world.ground.rules()
+    with everything(world) as pumps:
+        for _ in range(3):
+            harm(world.ground)
+            run_on(pumps)
+            assert world.reached() == list(world.ways())
+    assert world.ground.rules() == before
