@@ -56,7 +56,7 @@ def names(one: Box, tmp_path: Path) -> Iterator[ResolverClient]:
         ("2.0.0.10.in-addr.arpa", PTR, "NOERROR Web.app."),
         ("store", A, "NXDOMAIN"),
         ("store.back", A, "NXDOMAIN"),
-        ("ghost.app", A, "NXDOMAIN"),
+        ("web.back", A, "SERVFAIL"),
         ("example.com", A, "SERVFAIL"),
         ("ghost", A, "SERVFAIL"),
     ],
@@ -199,14 +199,23 @@ def test_what_is_not_ours_is_asked_from_the_containers_own_namespace(one: Box, n
 
 def test_names_of_ours_are_never_asked_elsewhere(one: Box, names: ResolverClient) -> None:
     """S11: neither what the asker sees, nor what he may not see, nor what only looks like ours."""
+    names.publish(Zone("n3", "proj_default"))
     with upstream(one) as server:
         names.serve(one.sandbox, view(one, "n1", upstream=(SERVER,)))
-        for name in ("web", "store", "store.back", "ghost.app", "ghost.back", "2.1.0.10.in-addr.arpa"):
+        for name in ("web", "web.app", "store", "store.back", "ghost.proj_default", "2.1.0.10.in-addr.arpa"):
             for kind in (A, AAAA, MX, PTR):
                 one.ask(name, kind)
                 one.ask(name, kind, stream=True)
         # The one thing that goes out: an A query for a reverse name is about no address.
         assert set(server.names()) <= {"2.1.0.10.in-addr.arpa.", "+2.1.0.10.in-addr.arpa."}
+
+
+def test_a_network_hides_no_name_of_the_internet(one: Box, names: ResolverClient) -> None:
+    """On a network called app, cash.app is what the Internet says it is, as in Docker."""
+    with upstream(one) as server:
+        names.serve(one.sandbox, view(one, "n1", upstream=(SERVER,)))
+        assert [one.ask("cash.app"), one.ask("web.app")] == ["NOERROR 192.0.2.1", "NOERROR 10.0.0.2"]
+        assert server.names() == ["cash.app."]
 
 
 def test_where_no_server_listens_the_next_is_asked_at_once(one: Box, names: ResolverClient) -> None:

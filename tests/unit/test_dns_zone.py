@@ -79,7 +79,7 @@ def test_networks_are_asked_in_the_order_of_the_view() -> None:
     assert heard("web", AAAA, ("n2", "n1")) == "fd00::2"
 
 
-@pytest.mark.parametrize("name", ["store", "STORE", "store.back", "web.1.back", "ghost.app", "ghost.back"])
+@pytest.mark.parametrize("name", ["store", "STORE", "store.back", "web.1.back"])
 def test_our_names_that_the_asker_may_not_see_are_asked_nowhere(name: str) -> None:
     assert heard(name) == "NOWHERE"
 
@@ -93,6 +93,30 @@ def test_reverse_names_of_addresses_out_of_sight_are_asked_nowhere() -> None:
 @pytest.mark.parametrize("name", ["example.com", "ghost", "web.1", "www.ghost.app", "app", "web.example.com", "."])
 def test_the_rest_is_for_others(name: str) -> None:
     assert heard(name) == "FORWARD"
+
+
+@pytest.mark.parametrize(
+    ("network", "asked", "verdict"),
+    [
+        ("dev", "go.dev", "FORWARD"),
+        ("Dev", "GO.DEV", "FORWARD"),
+        ("xn--p1ai", "go.xn--p1ai", "FORWARD"),
+        ("example.com", "go.example.com", "FORWARD"),
+        ("app_default", "go.app_default", "NOWHERE"),
+        ("net-1", "go.net-1", "NOWHERE"),
+        ("n1", "go.n1", "NOWHERE"),
+        ("x", "go.x", "NOWHERE"),
+        ("my.net-1", "go.my.net-1", "NOWHERE"),
+        ("app_default", "www.go.app_default", "FORWARD"),
+    ],
+)
+def test_a_network_hides_no_name_that_may_be_the_internets(network: str, asked: str, verdict: str) -> None:
+    names = Directory()
+    names.publish("n9", network, [member("e1", ["web"], packed("10.0.9.2"))])
+    told = [names.find([on], {}, to_wire(asked).lower(), A) for on in ("n9", "n1")]
+    assert told == [Verdict[verdict]] * 2
+    assert names.find(["n9"], {}, to_wire(f"web.{network}").lower(), A) == [(A, packed("10.0.9.2")[0])]
+    assert names.find(["n1"], {}, to_wire(f"web.{network}").lower(), A) is Verdict.NOWHERE
 
 
 def test_links_are_asked_before_networks_and_are_the_askers_own() -> None:
@@ -128,8 +152,8 @@ def test_a_forgotten_network_leaves_nothing_behind() -> None:
 
 def test_a_network_without_members_still_keeps_its_names_at_home() -> None:
     names = Directory()
-    names.publish("n1", "app", [])
-    assert names.find([], {}, to_wire("ghost.app"), A) is Verdict.NOWHERE
+    names.publish("n1", "app_default", [])
+    assert names.find([], {}, to_wire("ghost.app_default"), A) is Verdict.NOWHERE
 
 
 def test_names_that_dns_cannot_carry_are_left_out() -> None:

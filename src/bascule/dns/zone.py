@@ -196,20 +196,30 @@ class Directory:
         return Verdict.NOWHERE if _address_key(address) in self._known else Verdict.FORWARD
 
     def _ours(self, name: bytes) -> bool:
-        """Whether *name* is a single label known on some network, `x.network` for one of ours whatever x is, or
-        a longer name that somebody there has."""
+        """Whether *name* is known on some network, as a single label or as `name.network`, or is `x.network` of one
+        whose names cannot be anybody else's, whatever x is."""
         if name == b"\0":
             return False
         if _single(name):
             return name in self._known
         at = 1 + name[0]
-        if name[at:] in self._suffixes:
+        if name[at:] in self._suffixes and not _public(name[at:]):
             return True
         while name[at]:
-            at += 1 + name[at]
             if any(name[:at] + b"\0" in table.names for table in self._suffixes.get(name[at:], ())):
                 return True
+            at += 1 + name[at]
         return False
+
+
+def _public(suffix: bytes) -> bool:
+    """Whether lower-case wire names that end in *suffix* may be names of the Internet, as `go.dev` on a network
+    called dev: a top-level domain is two letters or more and nothing else, or encoded (RFC 1123, 2.1; RFC 5890)."""
+    last = suffix[:-1]
+    while last[0] + 1 < len(last):
+        last = last[last[0] + 1 :]
+    label = last[1:]
+    return label.startswith(b"xn--") or (len(label) > 1 and label.isalpha())
 
 
 def _address_key(address: bytes) -> bytes:
