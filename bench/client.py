@@ -39,7 +39,12 @@ class Api:
         kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
         headers = {"Content-Type": kind} if data is not None else {}
         try:
-            self._connection.request(method, path, body=data, headers=headers)
+            try:
+                self._connection.request(method, path, body=data, headers=headers)
+            except BrokenPipeError:
+                # The server closed it while it was idle, and has heard nothing of this.
+                self._connection.close()
+                self._connection.request(method, path, body=data, headers=headers)
             answer = self._connection.getresponse()
             text = answer.read()
         except BaseException:

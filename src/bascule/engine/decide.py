@@ -109,7 +109,8 @@ class Decisions:
     def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
         known = [p.subnet for n in self.intent.networks() for p in n.pools]
         # Our own bridges' subnets are known already, and an overlap with them is told in Docker's words.
-        routes = [r for r in self.kernel.routes() if r not in known]
+        ours = set(known)
+        routes = [r for r in self.kernel.routes() if r not in ours]
         pools: list[Pool] = []
         for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
             if not wanted:

@@ -15,6 +15,7 @@ from typing import cast
 
 from bascule.kernel import conntrack, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
+from bascule.kernel.claims import claimed
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.netfilter import Netfilter
 from bascule.kernel.place import Place, Places
@@ -168,16 +169,7 @@ class LinuxKernel:
         ]
 
     def routes(self) -> list[IPNetwork]:
-        survey = Survey(self._places)
-        found: dict[IPNetwork, None] = {own.address.network: None for own in survey.addresses("")}
-        for route in survey.routes(""):
-            # The kernel's own entries, for single addresses, broadcasts and multicast, are of other types.  A half
-            # of everything is a VPN's way to say default.
-            if route.to is None or route.to.is_multicast or route.to.prefixlen <= 1:
-                continue
-            if route.type in rtnetlink.RTN_CHOSEN:
-                found[route.to] = None
-        return list(found)
+        return claimed(self._places.home.routes)
 
     def links(self) -> dict[str, str]:
         return {name: state.kind for name, state in Survey(self._places).links("").items()}
