@@ -27,6 +27,8 @@ from bascule import (
 )
 from bascule.model.events import Event
 
+IPV4, IPV6 = "com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"
+
 
 def ids() -> Iterator[str]:
     return (f"{n:064x}"[::-1] for n in count(1))
@@ -353,3 +355,35 @@ def test_a_network_may_have_ipv6_alone(engine: Engine) -> None:
     ep = engine.connect("six", box(engine).id)
     assert [a.version for a in ep.addresses] == [6]
     assert ep.default_for == (6,)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "spec", "families"),
+    [
+        ({}, NetworkSpec("n"), "4"),
+        ({}, NetworkSpec("n", options={IPV6: "true"}), "4 6"),
+        ({}, NetworkSpec("n", options={IPV4: "0", IPV6: "1"}), "6"),
+        ({}, NetworkSpec("n", ipv6=False, options={IPV6: "true"}), "4"),
+        ({}, NetworkSpec("n", ipv4=True, options={IPV4: "zz"}), "4"),
+        ({IPV6: "true"}, NetworkSpec("n"), "4 6"),
+        ({IPV6: "true"}, NetworkSpec("n", ipv6=False), "4"),
+        ({IPV6: "true"}, NetworkSpec("n", options={IPV6: "false"}), "4"),
+    ],
+)
+def test_families_are_what_was_said_else_what_the_options_say(
+    defaults: dict[str, str], spec: NetworkSpec, families: str
+) -> None:
+    settings = Settings(default_options={"bridge": defaults})
+    with Engine(FakeKernel(), MemoryStore(), settings) as engine:
+        made = engine.create(spec)
+        assert " ".join(str(p.family) for p in made.pools) == families
+        assert (made.ipv4, made.ipv6) == ("4" in families, "6" in families)
+        assert not engine.network("bridge").ipv6
+
+
+@pytest.mark.parametrize(("key", "version"), [(IPV4, 4), (IPV6, 6)])
+def test_a_family_that_is_neither_on_nor_off_is_refused(engine: Engine, key: str, version: int) -> None:
+    with pytest.raises(Invalid, match=f'^driver-opt "com.docker.network.enable_ipv{version}" is not a valid bool$'):
+        engine.create(NetworkSpec("n", options={key: "zz"}))
+    with pytest.raises(Invalid, match=r"^IPv4 or IPv6 must be enabled$"):
+        engine.create(NetworkSpec("n", options={IPV4: "false"}))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find
+from bascule.drivers.options import Options, flag
 from bascule.drivers.protocol import Chosen
 from bascule.engine.intent import Intent, named
 from bascule.engine.refusals import check_network, resolve_config
@@ -40,7 +41,8 @@ class Decisions:
         """A network as it will be.  Raises what Docker would say; changes nothing."""
         if not predefined:
             check_network(spec, self.intent)
-        spec = self._configured(spec)
+            spec = self._configured(spec)
+        spec = _with_families(spec)
         check_pools(spec.pools)
         ident = self.new_id()
         chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
@@ -55,8 +57,8 @@ class Decisions:
             created=self.now(),
             pools=pools,
             asked=spec.pools,
-            ipv4=spec.ipv4,
-            ipv6=spec.ipv6,
+            ipv4=bool(spec.ipv4),
+            ipv6=bool(spec.ipv6),
             internal=spec.internal,
             attachable=spec.attachable,
             config_only=spec.config_only,
@@ -72,10 +74,10 @@ class Decisions:
         )
 
     def _configured(self, spec: NetworkSpec) -> NetworkSpec:
-        options = {**self.settings.default_options.get(spec.driver, {}), **spec.options}
         config = resolve_config(spec, self.intent)
         if config is None:
-            return replace(spec, options=options)
+            # The administrator's are for users' networks: the default ones have flags of their own.
+            return replace(spec, options={**self.settings.default_options.get(spec.driver, {}), **spec.options})
         return replace(
             spec,
             pools=config.asked,
@@ -83,7 +85,7 @@ class Decisions:
             ipv6=config.ipv6,
             ipam_driver=config.ipam_driver,
             ipam_options=config.ipam_options,
-            options={**options, **config.options},
+            options=config.options,
             labels={**config.labels, **spec.labels},
             config_from=config.name,
         )
@@ -234,6 +236,26 @@ class Decisions:
             return bool(names & {ep.name, ident, short(ident)})
 
         return [ep for ep in self.intent.endpoints(network=net.id) if names and meant(ep)]
+
+
+def _with_families(spec: NetworkSpec) -> NetworkSpec:
+    """*spec* with its families decided: what was said, else what the options say, else IPv4 alone."""
+    ipv4, ipv6 = (
+        said if said is not None else _family_option(spec.options, version, default=version == 4)
+        for version, said in ((4, spec.ipv4), (6, spec.ipv6))
+    )
+    if not ipv4 and not ipv6:
+        raise Invalid("IPv4 or IPv6 must be enabled")
+    return replace(spec, ipv4=ipv4, ipv6=ipv6)
+
+
+def _family_option(options: Options, version: int, *, default: bool) -> bool:
+    key = f"com.docker.network.enable_ipv{version}"
+    try:
+        return flag(options, key, default)
+    except Invalid:
+        # These two have a sentence of their own.
+        raise Invalid(f'driver-opt "{key}" is not a valid bool') from None
 
 
 def _local(raw: bytes) -> str:

@@ -35,8 +35,6 @@ def check_network(spec: NetworkSpec, intent: Intent) -> None:
         traits = find(spec.driver).TRAITS
         if traits.single and any(n.driver == traits.name for n in intent.networks()):
             raise Forbidden(f'only one instance of "{traits.name}" network is allowed')
-    if not spec.ipv4 and not spec.ipv6:
-        raise Invalid("IPv4 or IPv6 must be enabled")
 
 
 def _check_config_only(spec: NetworkSpec) -> None:

@@ -36,13 +36,14 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A network as it is asked for."""
+    """A network as it is asked for.  *ipv4* and *ipv6* None: as the options and the driver's defaults say, which
+    is IPv4 alone where they say nothing."""
 
     name: str
     driver: str = "bridge"
     pools: tuple[PoolSpec, ...] = ()
-    ipv4: bool = True
-    ipv6: bool = False
+    ipv4: bool | None = None
+    ipv6: bool | None = None
     internal: bool = False
     attachable: bool = False
     ingress: bool = False

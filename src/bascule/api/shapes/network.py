@@ -52,15 +52,12 @@ class CreateBody(Struct):
 def spec(body: CreateBody) -> NetworkSpec:
     """The network that is asked for.  Raises Invalid for what is no address, with Docker's list of faults."""
     ipam = body.IPAM or IpamBody()
-    options = dict(body.Options or {})
-    ipv4 = _family_option(options, 4)
-    ipv6 = _family_option(options, 6)
     return NetworkSpec(
         name=(body.Name or "").strip(),
         driver=body.Driver or "bridge",
         pools=_pools(ipam.Config or ()),
-        ipv4=body.EnableIPv4 if body.EnableIPv4 is not None else ipv4 is not False,
-        ipv6=body.EnableIPv6 if body.EnableIPv6 is not None else ipv6 is True,
+        ipv4=body.EnableIPv4,
+        ipv6=body.EnableIPv6,
         internal=bool(body.Internal),
         attachable=bool(body.Attachable),
         ingress=bool(body.Ingress),
@@ -69,20 +66,9 @@ def spec(body: CreateBody) -> NetworkSpec:
         config_from=(body.ConfigFrom.Network or "") if body.ConfigFrom else "",
         ipam_driver=ipam.Driver or "default",
         ipam_options=ipam.Options or None,
-        options=options,
+        options=body.Options or {},
         labels=body.Labels or {},
     )
-
-
-def _family_option(options: Mapping[str, str], version: int) -> bool | None:
-    key = f"com.docker.network.enable_ipv{version}"
-    if key not in options:
-        return None
-    if options[key] in ("1", "t", "T", "TRUE", "true", "True"):
-        return True
-    if options[key] in ("0", "f", "F", "FALSE", "false", "False"):
-        return False
-    raise Invalid(f'driver-opt "{key}" is not a valid bool')
 
 
 class _Faults:
