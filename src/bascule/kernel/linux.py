@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from bascule.kernel import conntrack, namespaces, telling
+from bascule.kernel import conntrack, journal, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.claims import claimed
 from bascule.kernel.firewall import Firewall
@@ -79,6 +79,7 @@ class LinuxKernel:
             except KernelError as refusal:
                 # Its namespace is not there: nothing of the run was tried.
                 outcomes += [KernelError(refusal.errno, str(thing), refusal.text) for thing in run]
+        journal.made(things, outcomes)
         return outcomes
 
     def _add_namespace(self, thing: Namespace) -> Outcome:
@@ -105,6 +106,7 @@ class LinuxKernel:
 
     def remove(self, things: Sequence[Thing]) -> list[KernelError]:
         self._trash.wait_a_little()
+        journal.removed(things)
         refusals: list[KernelError] = []
         for kind, group in groupby(things, lambda thing: _request(thing)[0]):
             match kind:
@@ -190,6 +192,7 @@ class LinuxKernel:
 
     def guard(self, rules: Sequence[Rule]) -> None:
         self._firewall.guard(rules)
+        journal.loaded(rules)
 
     def foreign_drops(self) -> list[str]:
         """The forward chains of other tables that drop what we accept, as "ip filter FORWARD"."""
