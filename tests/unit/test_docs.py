@@ -1,5 +1,6 @@
 """Documentation is tested: every command and option is in it, links lead somewhere, examples can be typed."""
 
+import doctest
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ from bascule.configuration import parser
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+SESSIONS = [page for page in PAGES if "\n>>> " in page.read_text()]
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=lambda page: page.name)
+def test_what_a_page_shows_of_python_is_what_python_says(page: Path) -> None:
+    options = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    assert doctest.testfile(str(page), module_relative=False, optionflags=options).failed == 0
 
 
 def test_the_page_of_the_command_line_is_what_its_generator_writes() -> None:
