@@ -251,7 +251,7 @@ def _forward_chains() -> Iterator[Chain]:
     yield to(
         "routed",
         *_both(("iifname . oifname @hairpin_$ip drop", "kept apart")),
-        ("meta l4proto { icmp, ipv6-icmp } accept", "routed networks answer to ping"),
+        ("meta l4proto { icmp, icmpv6 } accept", "routed networks answer to ping"),
         *_both(("$ip daddr . meta l4proto . th dport @open_$ip accept", "open ports")),
         TRUSTED,
         ("drop", "ports that are not open"),
@@ -288,7 +288,7 @@ def _bridge_chains() -> Iterator[Chain]:
             ("arp saddr ip != 0.0.0.0 iifname . arp saddr ip != @lawful_ip drop", "forged address in ARP"),
             ("ether type ip drop", "forged address"),
             ("ip6 saddr fe80::/10 accept", "an interface's own address"),
-            ("ip6 saddr :: meta l4proto ipv6-icmp accept", "asks whether an address is free"),
+            ("ip6 saddr :: meta l4proto icmpv6 accept", "asks whether an address is free"),
             ("ether type ip6 drop", "forged address"),
         ),
     )
