@@ -7,6 +7,7 @@ watches, the resolver answers, and the next daemon finds them again.
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import gc
 import os
 import signal
@@ -59,6 +60,7 @@ class Daemon:
     def __init__(self, told: Configuration, arguments: argparse.Namespace) -> None:
         self.told = told
         self._arguments = arguments
+        self._held = hold(told.settings.exec_root)
         for path in (told.settings.data_root, f"{told.settings.exec_root}/netns"):
             Path(path).mkdir(mode=0o711, parents=True, exist_ok=True)
         self._names = ResolverClient(told.settings.exec_root)
@@ -104,7 +106,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        """What may change while running: log level and format, pools, default options, nameservers."""
+        """What may change while running: log level and format, pools, default options, nameservers.  And what
+        somebody took away from our networks is put back."""
         _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             fresh = load(self._arguments)
@@ -121,7 +124,15 @@ class Daemon:
                 )
             )
             logger.info("configuration reloaded")
+        self._put_back()
         _notify("READY=1")
+
+    def _put_back(self) -> None:
+        try:
+            for thing in self.engine.repair():
+                logger.warning("was gone and is back: %s", thing)
+        except BasculeError as refusal:
+            logger.error("what is gone could not be put back", extra={"fields": {"error": str(refusal)}})
 
 
 def _notify(state: str) -> None:
@@ -132,6 +143,19 @@ def _notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
         # Whoever asked for notice may have gone; the daemon goes on.
         sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
+def hold(exec_root: str) -> int:
+    """The directory is ours until this process ends, however it does.  Raises Failed when it is another's: each
+    would sweep away what the other has in it."""
+    Path(exec_root).mkdir(mode=0o711, parents=True, exist_ok=True)
+    held = os.open(exec_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise Failed(f"{exec_root}: another daemon has it for its --exec-root") from None
+    return held
 
 
 @contextlib.contextmanager

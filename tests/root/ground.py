@@ -1,5 +1,6 @@
 """A daemon whose host is a namespace, asked over its socket; and everything that there is of it, as text."""
 
+import difflib
 import http.client
 import json
 import os
@@ -181,6 +182,10 @@ class DaemonGround:
         self.ask("POST", f"/containers/{ident}/start")
         return ident
 
+    def sandbox(self, name: str) -> str:
+        """The path of the running container's namespace."""
+        return str(self.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["SandboxKey"])
+
     def sweep(self) -> None:
         """No container and no network of a user's is left."""
         for container in self.ask("GET", "/containers/json?all=1"):
@@ -246,7 +251,8 @@ class DaemonGround:
             elements = (" ".join(word.split()) for word in found[1].split(","))
             return "elements = { " + ", ".join(sorted(elements)) + " }"
 
-        return re.sub(r"elements = \{([^}]*)\}", ordered, called(self.sh("nft list ruleset")))
+        tables = re.split(r"^(?=table )", called(self.sh("nft list ruleset")), flags=re.MULTILINE)
+        return re.sub(r"elements = \{([^}]*)\}", ordered, "".join(sorted(tables)))
 
     def network_state(self, netns: str = "", called: Calling = str) -> str:
         """Links, addresses, routes and rules of one namespace."""
@@ -311,6 +317,11 @@ class DaemonGround:
         pages = [["host", self.network_state(called=called)], ["rules", self.rules(called)]]
         pages += [[title, *sorted(map(called, lines))] for title, lines in parts.items()]
         return "\n".join(line for page in pages for line in page)
+
+
+def compared(wanted: str, found: str) -> str:
+    """The lines that differ."""
+    return "\n".join(difflib.unified_diff(wanted.splitlines(), found.splitlines(), lineterm="", n=0))
 
 
 def _link(link: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """The real daemon, killed between any two steps of a use case, and started again: all that there is of it on the
 machine is as it was before, or as it would have been; and when all is removed, nothing is left."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.root.ground import DaemonGround, Refused, until
+from tests.root.ground import DaemonGround, Refused, compared, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
 
@@ -116,8 +115,7 @@ def expect(ground: DaemonGround, allowed: Sequence[str], when: str) -> str:
         return found[0] in allowed
 
     def difference() -> str:
-        lines = found[0].splitlines()
-        pages = [list(difflib.unified_diff(page.splitlines(), lines, lineterm="", n=0)) for page in allowed]
+        pages = [compared(page, found[0]).splitlines() for page in allowed]
         return "\n".join([when, "against the state that is nearest:", *min(pages, key=len), ground.said()])
 
     until(right, difference)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.root.dns_ground import Box
-from tests.root.ground import DEADLINE, DaemonGround, until
+from tests.root.ground import DEADLINE, DaemonGround, compared, until
 
 from bascule.kernel.namespaces import in_namespace
 
@@ -132,11 +132,7 @@ class World:
         ports = {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
         ground.run("web", "n", "sleep", "600", HostConfig=ports)
         ground.run("client", "n", "sleep", "600")
-        self.web, self.client = (self.sandbox(name) for name in ("web", "client"))
-
-    def sandbox(self, name: str) -> str:
-        """The path of the container's namespace."""
-        return str(self.ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["SandboxKey"])
+        self.web, self.client = (ground.sandbox(name) for name in ("web", "client"))
 
     def ways(self) -> dict[str, tuple[str, str, int]]:
         """From where to which address and port one may connect."""
@@ -254,3 +250,35 @@ def test_traffic_and_names_run_on_over(world: World, harm: Callable[[DaemonGroun
             run_on(pumps)
             assert world.reached() == list(world.ways())
     assert world.ground.rules() == before
+
+
+DRIFTS = {
+    "a port is deleted": "ip link del $port",
+    "a port leaves its bridge": "ip link set $port nomaster",
+    "the bridge is deleted": "ip link del $bridge",
+    "the bridge is down": "ip link set $bridge down",
+    "the bridge has no address": "ip addr flush dev $bridge",
+    "the container has no address": "nsenter --net=$web ip addr flush dev eth0",
+    "the container has no route": "nsenter --net=$web ip route del default",
+    "the container's link is down": "nsenter --net=$web ip link set eth0 down",
+}
+
+
+@pytest.mark.parametrize("repair", [reload, stop_and_start])
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_what_somebody_took_away_is_put_back(
+    world: World, drift: str, repair: Callable[[DaemonGround], None]
+) -> None:
+    ground = world.ground
+    before = ground.summary()
+    rows = ground.rows()
+    port = next(body["link"] for kind, body in rows if kind == "endpoint" and body["name"] == "web")
+    bridge = next(body["link"] for kind, body in rows if kind == "network" and body["name"] == "n")
+    ground.sh(f"port={port} bridge={bridge} web={world.web}; {DRIFTS[drift]}")
+    assert ground.summary() != before
+    repair(ground)
+    until(lambda: ground.summary() == before, lambda: compared(before, ground.summary()))
+    with ExitStack() as stack:
+        for path, number in ((world.web, 80), (world.neighbour, 7000)):
+            stack.callback(Echo(path, number).close)
+        assert world.reached() == list(world.ways())

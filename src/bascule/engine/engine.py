@@ -20,7 +20,7 @@ from bascule.engine.names import Names, NoNames, Zone
 from bascule.engine.ports import Ports
 from bascule.engine.proxy import NoProxy, Proxy, carried
 from bascule.engine.refusals import check_endpoint, check_removable
-from bascule.engine.start import make_true
+from bascule.engine.start import make_true, put_back
 from bascule.kernel.apply import bring_up, take_down
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress
@@ -106,6 +106,11 @@ class Engine:
         with self._lock:
             self.settings = settings
             self._decide.settings = settings
+
+    def repair(self) -> list[Thing]:
+        """What somebody took away from our networks and endpoints holds again; those things."""
+        with self._lock:
+            return put_back(self._intent, self.kernel)
 
     def close(self) -> None:
         """Finish what is pending.  Networks and endpoints stay."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from bascule.drivers import find
 from bascule.engine.decide import Decisions
 from bascule.engine.intent import Intent
-from bascule.kernel.apply import bring_up
+from bascule.kernel.apply import bring_up, repair
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint
@@ -40,6 +40,18 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     kernel.remove(_stale_routes(intent, things))
     links = [t for t in things if not isinstance(t, Rule)]
     bring_up(kernel, kernel.missing(links))
+
+
+def put_back(intent: Intent, kernel: Kernel) -> list[Thing]:
+    """Links, addresses and routes that somebody took away hold again; those are returned.  Sandboxes whose
+    namespace has gone are left alone: that is how a container ends."""
+    boxes = intent.store.all(Sandbox)
+    lost = set(kernel.missing([Namespace(box.key) for box in boxes]))
+    things = [thing for net in intent.networks() for thing in intent.network_things(net)]
+    for ep in intent.store.all(Endpoint):
+        if Namespace(ep.key) not in lost:
+            things += intent.endpoint_things(ep)
+    return repair(kernel, things)
 
 
 def _stale_routes(intent: Intent, things: Iterable[Thing]) -> list[Thing]:

@@ -8,6 +8,8 @@ import ctypes
 import errno
 import os
 import re
+import socket
+import stat
 
 from bascule.model.errors import KernelError, Unavailable
 
@@ -42,6 +44,7 @@ class Libnftables:
         self._context: int | None = self._lib.nft_ctx_new(0)
         if not self._context:
             raise Unavailable(f"{_LIBRARY} gives no context: {os.strerror(ctypes.get_errno())}")
+        _keep_from_children()
         self._lib.nft_ctx_buffer_output(self._context)
         self._lib.nft_ctx_buffer_error(self._context)
 
@@ -61,6 +64,26 @@ class Libnftables:
         if self._context is not None:
             self._lib.nft_ctx_free(self._context)
             self._context = None
+
+
+def _keep_from_children() -> None:
+    """The library's socket does not go along into processes that we start (libmnl opens it without SOCK_CLOEXEC):
+    they would hold what belongs to it after our end."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        try:
+            if os.get_inheritable(fd) and _is_netlink(fd):
+                os.set_inheritable(fd, False)
+        except OSError:
+            # The listing's own, or closed meanwhile.
+            continue
+
+
+def _is_netlink(fd: int) -> bool:
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(fd)) as copy:
+        return copy.family == socket.AF_NETLINK
 
 
 def _refused(what: str, text: str) -> KernelError:

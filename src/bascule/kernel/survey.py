@@ -105,7 +105,7 @@ class Survey:
         """The link of *group* that is *thing* but for being up and in its bridge."""
         try:
             state = self.links(thing.ns).get(thing.name)
-            if state is None or state.group != group:
+            if state is None or state.group != group or self.master(thing) < 0:
                 return None
             put_back = replace(state, up=True, master=self.master(thing))
             return state if self._link_holds(thing, put_back) else None
@@ -113,9 +113,9 @@ class Survey:
             return None
 
     def master(self, thing: Link) -> int:
-        """The index of the bridge that *thing* is stated to be in; 0 for none."""
+        """The index of the bridge that *thing* is stated to be in; 0 for none, -1 for one that is not there."""
         name = thing.master if isinstance(thing, Veth | Vxlan) else ""
-        return self.index(thing.ns, name) if name else 0
+        return (self.index(thing.ns, name) or -1) if name else 0
 
     def _link_holds(self, thing: Link, state: LinkState) -> bool:
         if state.kind != linkinfo.kind(thing) or state.details != linkinfo.details(thing):

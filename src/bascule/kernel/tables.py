@@ -5,6 +5,7 @@ millisecond, the hot path of every attach).  That the rules are still ours is to
 kernel never gives twice; they are noted right behind each load and held against `nft.CHAINS`.
 """
 
+import errno
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from bascule.kernel import nft
 from bascule.kernel.libnftables import Libnftables
 from bascule.kernel.netfilter import Netfilter
-from bascule.model.errors import KernelError
+from bascule.model.errors import Failed, KernelError
 from bascule.model.firewall import Element
 from bascule.wire import nftelements as wire
 from bascule.wire.nfnetlink import FAMILY, GETCHAIN, GETSET, GETTABLE, NLM_F_DUMP, attrs, message, string
@@ -123,10 +124,16 @@ class Tables:
 
     def keep_translating(self) -> None:
         """Whoever flushes the rule set, connections that are translated run on: one empty chain stays, in a table
-        that only this process can take away, and that goes with it."""
+        that only this process can take away, and that goes with it.  Raises Failed where another process has that
+        table: it is another engine's."""
         try:
             self._nft.run(_KEPT.format(table=self.table), "keep a chain that nobody flushes")
         except KernelError as refused:
+            if refused.errno == errno.EPERM:
+                raise Failed(
+                    f"the firewall's table {self.table} is another daemon's in this network namespace: each needs a"
+                    " --bridge of its own"
+                ) from refused
             # Linux before 5.12 knows no owners of tables.
             log.warning("a flush of the rule set will cost the connections that are translated: %s", refused)
 
