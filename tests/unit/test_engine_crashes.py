@@ -26,7 +26,8 @@ from bascule import (
     SandboxSpec,
     Settings,
 )
-from bascule.model.thing import Namespace
+from bascule.engine.intent import Intent
+from bascule.model.thing import Namespace, Rule, Sysctl
 
 SETTINGS = Settings(exec_root="/x")
 
@@ -158,6 +159,16 @@ class Walk(RuleBasedStateMachine):
     @rule(which=st.integers(0, 2), steps=steps)
     def close(self, which: int, steps: int | None) -> None:
         self.do(lambda e: list(map(e.close_sandbox, [b.id for b in e.sandboxes()[which : which + 1]])), steps)
+
+    @rule(steps=steps)
+    def start(self, steps: int | None) -> None:
+        self.do(lambda e: e.start(), steps)
+
+    @rule(which=st.integers(0, 40), steps=steps)
+    def somebody_takes_away(self, which: int, steps: int | None) -> None:
+        things = [t for t in Intent(self.world.store).things() if not isinstance(t, Rule | Namespace | Sysctl)]
+        self.world.kernel.remove([things[which % len(things)]])
+        self.do(lambda e: e.repair(), steps)
 
     @invariant()
     def the_kernel_is_what_the_store_says(self) -> None:
