@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from bascule.kernel import conntrack, journal, namespaces, telling
+from bascule.kernel import carrier, conntrack, journal, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.claims import claimed
 from bascule.kernel.firewall import Firewall
@@ -79,6 +79,7 @@ class LinuxKernel:
             except KernelError as refusal:
                 # Its namespace is not there: nothing of the run was tried.
                 outcomes += [KernelError(refusal.errno, str(thing), refusal.text) for thing in run]
+        carrier.settle(self._places, things, outcomes)
         journal.made(things, outcomes)
         return outcomes
 

@@ -32,7 +32,7 @@ RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 FAMILY = {4: AF_INET, 6: AF_INET6}
 
-IFF_UP = 1
+IFF_UP, IFF_RUNNING = 1, 0x40
 BRIDGE_MTU = 1500
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_AF_SPEC = 1, 3, 4, 5, 10, 26
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = 27, 28, 29
@@ -191,7 +191,8 @@ def delete_group(group: int) -> Request:
 
 def get_link(name: str) -> Request:
     """Ask for one link by its name."""
-    return Request(RTM_GETLINK, 0, IFINFO.pack(AF_UNSPEC, 0, 0, 0, 0) + text(IFLA_IFNAME, name))
+    skip = u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+    return Request(RTM_GETLINK, 0, IFINFO.pack(AF_UNSPEC, 0, 0, 0, 0) + skip + text(IFLA_IFNAME, name))
 
 
 def links() -> Request:

@@ -91,6 +91,12 @@ def link(message: Message) -> LinkState:
     )
 
 
+def carries(message: Message) -> bool:
+    """Whether a link is up, and the kernel has noticed that its other end is, too."""
+    (_family, _type, _index, flags, _change), _ = _split(message, rt.IFINFO)
+    return bool(flags & rt.IFF_RUNNING)
+
+
 def address(message: Message) -> AddressState:
     (_family, prefix, _flags, _scope, index), given = _split(message, rt.IFADDR)
     # IPv4's own address is IFA_LOCAL; IPv6 has it only where there is a peer.
