@@ -36,7 +36,12 @@ def setting(place: Path, mark: str, keep: ExitStack, *, real: bool) -> tuple[Sid
     keep.callback(side.close)
     neighbour = keep.enter_context(Ground())
     tie(side.ground, f"{story.HOST_OUTSIDE}/24", neighbour, f"{story.OUTSIDE}/24")
-    side.start()
+    try:
+        side.start()
+    except TimeoutError:
+        # The workplace is cleared before the traceback is seen.
+        print("".join((side.place / "log").read_text().splitlines(keepends=True)[-60:]), file=sys.stderr)
+        raise
     if real:
         side.api.ask("POST", "/images/create?fromSrc=-&repo=host&tag=latest", rootfs())
     return side, neighbour

@@ -36,7 +36,7 @@ an upgrade); each direction ends on its own, over TLS as well. Without a termina
 
 ## What differs from Docker's
 
-- `?dryRun=1` on `POST /networks/create`, `POST /networks/NAME/connect` and `disconnect`, and `DELETE
+- `?dryRun=1` on `POST /networks/create` and `prune`, `POST /networks/NAME/connect` and `disconnect`, and `DELETE
   /networks/NAME`: the answer is the `ip` and `nft` lines that the call comes to, as text, and nothing is changed.
 - A port in `PortBindings` is published whether it is in `ExposedPorts` or not (as from Docker 29).
 - Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits, log drivers

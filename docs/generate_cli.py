@@ -19,8 +19,8 @@ This page is written by `docs/generate_cli.py` from the tables that `--help` sho
 one request and prints the answer. The daemon is found by `--host`, else `$BASCULE_HOST`, else `$DOCKER_HOST` if
 that is a Unix socket, else at `unix:///run/bascule/bascule.sock`.
 
-**What Docker's has not**: `--dry-run` on `network create`, `rm`, `connect` and `disconnect` prints the `ip` and
-`nft` lines that the change comes to, and changes nothing.
+**What Docker's has not**: `--dry-run` on `network create`, `rm`, `prune`, `connect` and `disconnect` prints the `ip`
+and `nft` lines that the change comes to, as one would type them in a root shell, and changes nothing.
 
 **Exit status.** 0 done; 1 refused, or not all of it done; 125 for words that are no command line, and for a
 `run` or `create` that the daemon refused; 126 and 127 for a container's command that may not run or is not

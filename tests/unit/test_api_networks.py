@@ -314,5 +314,11 @@ def test_a_dry_run_tells_the_commands_and_changes_nothing(house: tuple[Client, C
     assert len(client.ask("GET", "/networks")[1]) == 3
     client.ask("POST", "/networks/create", {"Name": "n1"})
     after = crowd.engine.kernel.dump()
-    assert client.ask("DELETE", "/networks/n1?dryRun=1")[0] == 200
+    status, text = client.ask("DELETE", "/networks/n1?dryRun=1")
+    link = crowd.engine.network("n1").link
+    assert (status, text.splitlines()[:2]) == (
+        200,
+        [f"ip addr del 172.18.0.1/16 dev {link}", f"ip link del {link}"],
+    )
+    assert client.ask("POST", "/networks/prune?dryRun=1") == (200, text)
     assert crowd.engine.kernel.dump() == after

@@ -81,6 +81,9 @@ def inspect(client: Client, given: Given) -> int:
 
 
 def prune(client: Client, given: Given) -> int:
+    pairs = filters(given.list("filter"))
+    if given.flag("dry-run"):
+        return dry_run(client, "POST", "/networks/prune", pairs)
     from bascule.cli.ask import sure
 
     if not given.flag("force") and not sure(
@@ -88,7 +91,6 @@ def prune(client: Client, given: Given) -> int:
         "Are you sure you want to continue?"
     ):
         return 0
-    pairs = filters(given.list("filter"))
     gone = (client.post("/networks/prune", pairs) or {}).get("NetworksDeleted") or []
     if gone:
         print("Deleted Networks:", *gone, "", sep="\n")
@@ -97,7 +99,9 @@ def prune(client: Client, given: Given) -> int:
 
 def dry_run(client: Client, method: str, path: str, pairs: dict[str, str], body: Any = None) -> int:
     """Print the command lines that the change would come to; nothing is changed."""
-    print(client.ask(method, path, {**pairs, "dryRun": "1"}, body).body().decode().rstrip("\n"))
+    told = client.ask(method, path, {**pairs, "dryRun": "1"}, body).body().decode().rstrip("\n")
+    if told:
+        print(told)
     return 0
 
 
@@ -138,9 +142,14 @@ bascule network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{pri
         "[OPTIONS]",
         "Remove the networks that no container is on",
         """
+        --dry-run         Print the command lines that this comes to, and do nothing
         --filter filter   Only what matches, e.g. "until=24h" or "label!=keep"
     -f, --force           Do not ask
 """,
-        examples="bascule network prune --filter until=24h --force",
+        examples="""
+bascule network prune --filter until=24h --force
+# what would go
+bascule network prune --dry-run
+""",
     ),
 }

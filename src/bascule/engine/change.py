@@ -20,6 +20,7 @@ from bascule.model.errors import BasculeError, Failed
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Thing
+from bascule.model.typed import made, unmade
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,9 @@ class Changes:
             raise
 
     def plan(self, change: Change) -> list[str]:
-        """The command lines of it, in order: what goes as comments, what comes as it would be typed."""
-        old, new = self._things(change.before), self._things(change.after)
-        gone = [f"# removes: {line}" for t in reversed(old) if t not in new for line in str(t).splitlines()]
-        return gone + [line for t in new if t not in old for line in str(t).splitlines()]
+        """The command lines of it, as they would be typed: what goes, then what comes."""
+        old, new, table = self._things(change.before), self._things(change.after), self.settings.table
+        return unmade((t for t in old if t not in new), table) + made((t for t in new if t not in old), table)
 
     def _things(self, endpoints: Sequence[Endpoint]) -> list[Thing]:
         return [thing for ep in endpoints for thing in self.intent.endpoint_things(ep)]

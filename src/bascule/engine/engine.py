@@ -31,6 +31,7 @@ from bascule.model.network import Network, NetworkSpec
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Thing
+from bascule.model.typed import unmade
 from bascule.store.protocol import Store
 
 
@@ -148,8 +149,7 @@ class Engine:
 
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
-        net = self._removable(ref)
-        return [f"# removes: {line}" for thing in reversed(self._intent.made_things(net)) for line in lines(thing)]
+        return unmade(self._intent.made_things(self._removable(ref)), self.settings.table)
 
     def remove(self, ref: str) -> Network:
         """The network is gone.  Raises NotFound, or Forbidden for one that is predefined or in use."""
@@ -166,12 +166,20 @@ class Engine:
         check_removable(net, self._intent)
         return net
 
+    def plan_prune(self, wanted: Callable[[Network], bool]) -> list[str]:
+        """The commands that `prune` would be; changes nothing."""
+        with self._lock:
+            return [line for net in self._idle(wanted) for line in self.plan_remove(net.id)]
+
+    def _idle(self, wanted: Callable[[Network], bool]) -> list[Network]:
+        used = {ep.network for ep in self.store.all(Endpoint)}
+        idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
+        return [net for net in idle if wanted(net)]
+
     def prune(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """Remove every unused network of the user's that *wanted* accepts; config-only ones are kept."""
         with self._lock:
-            used = {ep.network for ep in self.store.all(Endpoint)}
-            idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
-            removed = [self.remove(net.id) for net in idle if wanted(net)]
+            removed = [self.remove(net.id) for net in self._idle(wanted)]
             self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
             return removed
 
@@ -342,11 +350,6 @@ class Engine:
     def _tell(self, net: Network, action: str, **more: str) -> None:
         attributes = {**more, "name": net.name, "type": net.driver}
         self.events.tell(Event("network", action, net.id, self._now(), attributes, net.scope))
-
-
-def lines(thing: Thing) -> list[str]:
-    """The command lines of one thing."""
-    return str(thing).splitlines()
 
 
 def _take_down(kernel: Kernel, things: Sequence[Thing]) -> None:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 
 
-def _inside(ns: str, line: str) -> str:
+def inside(ns: str, line: str) -> str:
+    """*line*, run in the namespace at *ns*."""
     return f"nsenter --net={shlex.quote(ns)} {line}" if ns else line
 
 
 def _told(ns: str, add: str, link: str, up: str = "") -> str:
     """*add*, and then the link is told to make no link-local address of its own: one that a driver did not state
     would hear router advertisements (S1).  The kernel does not take that at a link's birth."""
-    return f"{_inside(ns, add)} && {_inside(ns, f'ip link set {link} addrgenmode none {up}'.rstrip())}"
+    return f"{inside(ns, add)} && {inside(ns, f'ip link set {link} addrgenmode none {up}'.rstrip())}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Vlan:
     ns: str = ""
 
     def __str__(self) -> str:
-        return _inside(self.ns, f"ip link add link {self.parent} name {self.name} up type vlan id {self.vid}")
+        return inside(self.ns, f"ip link add link {self.parent} name {self.name} up type vlan id {self.vid}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Address:
 
     def __str__(self) -> str:
         nodad = " nodad" if self.address.version == 6 else ""
-        return _inside(self.ns, f"ip addr add {self.address} dev {self.link}{nodad}")
+        return inside(self.ns, f"ip addr add {self.address} dev {self.link}{nodad}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Up:
     ns: str = ""
 
     def __str__(self) -> str:
-        return _inside(self.ns, f"ip link set {self.link} up")
+        return inside(self.ns, f"ip link set {self.link} up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class Route:
 
     def __str__(self) -> str:
         via = f" via {self.via}" if self.via else ""
-        return _inside(self.ns, f"ip -{self.family} route add {self.to or 'default'}{via} dev {self.dev}")
+        return inside(self.ns, f"ip -{self.family} route add {self.to or 'default'}{via} dev {self.dev}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class Neigh:
     ns: str = ""
 
     def __str__(self) -> str:
-        return _inside(self.ns, f"ip neigh replace {self.address} lladdr {self.mac} dev {self.dev} nud permanent")
+        return inside(self.ns, f"ip neigh replace {self.address} lladdr {self.mac} dev {self.dev} nud permanent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ class Fdb:
     ns: str = ""
 
     def __str__(self) -> str:
-        return _inside(self.ns, f"bridge fdb append {self.mac} dev {self.dev} dst {self.dst} self permanent")
+        return inside(self.ns, f"bridge fdb append {self.mac} dev {self.dev} dst {self.dst} self permanent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ class Sysctl:
 
     def __str__(self) -> str:
         line = f"sysctl -qw {shlex.quote(self.key + '=' + self.value)}"
-        return _inside(self.ns, line)
+        return inside(self.ns, line)
 
 
 Link = Bridge | Veth | Macvlan | Ipvlan | Vlan | Vxlan | Dummy

@@ -8,6 +8,7 @@ from bascule.api.shapes import endpoint, filters, network, values
 from bascule.api.table import Route
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
+from bascule.model.typed import made
 
 
 def _members(ask: Ask, net: Network) -> dict[str, Endpoint]:
@@ -33,7 +34,7 @@ def inspect(ask: Ask) -> Reply:
 def create(ask: Ask) -> Reply:
     spec = network.spec(ask.body(network.CreateBody))
     if ask.flag("dryRun"):
-        return lines([str(thing) for thing in ask.engine.plan(spec)])
+        return lines(made(ask.engine.plan(spec), ask.engine.settings.table))
     return reply({"Id": ask.engine.create(spec).id, "Warning": ""}, 201)
 
 
@@ -46,7 +47,13 @@ def remove(ask: Ask) -> Reply:
 
 def prune(ask: Ask) -> Reply:
     asked, now = ask.filters(filters.PRUNE), ask.house.now()
-    gone = ask.engine.prune(lambda net: filters.wanted(asked, net.labels, net.created, now))
+
+    def wanted(net: Network) -> bool:
+        return filters.wanted(asked, net.labels, net.created, now)
+
+    if ask.flag("dryRun"):
+        return lines(ask.engine.plan_prune(wanted))
+    gone = ask.engine.prune(wanted)
     return reply({"NetworksDeleted": [net.name for net in gone] or None})
 
 

@@ -1,0 +1,70 @@
+"""What one would type: the command lines that make a thing, and those that take it away, for a root shell."""
+
+import shlex
+from collections.abc import Iterable
+from typing import assert_never
+
+from bascule.model.firewall import Element, Rule, elements
+from bascule.model.links import (
+    Address,
+    Bridge,
+    Dummy,
+    Fdb,
+    Ipvlan,
+    Macvlan,
+    Namespace,
+    Neigh,
+    Route,
+    Sysctl,
+    Up,
+    Veth,
+    Vlan,
+    Vxlan,
+    inside,
+)
+from bascule.model.thing import Thing
+
+
+def made(things: Iterable[Thing], table: str) -> list[str]:
+    """The lines that make *things*, in their order; firewall elements are those of *table*."""
+    return [line for thing in things for line in _made(thing, table)]
+
+
+def unmade(things: Iterable[Thing], table: str) -> list[str]:
+    """The lines that take *things* away, the last one first."""
+    return [line for thing in reversed(list(things)) for line in _unmade(thing, table)]
+
+
+def _made(thing: Thing, table: str) -> list[str]:
+    if isinstance(thing, Rule):
+        return [_element("add", table, element, element.body) for element in elements(thing)]
+    return str(thing).splitlines()
+
+
+def _element(verb: str, table: str, element: Element, body: str) -> str:
+    return f"nft {verb} element {element.family} {table} {element.set} '{{ {body} }}'"
+
+
+def _unmade(thing: Thing, table: str) -> list[str]:
+    match thing:
+        case Namespace(path):
+            return [f"umount {shlex.quote(path)} && rm {shlex.quote(path)}"]
+        case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            return [inside(thing.ns, f"ip link del {thing.name}")]
+        case Address(link, address, ns):
+            return [inside(ns, f"ip addr del {address} dev {link}")]
+        case Up(link, ns):
+            return [inside(ns, f"ip link set {link} down")]
+        case Route(dev, to, via):
+            by = f" via {via}" if via else ""
+            return [inside(thing.ns, f"ip -{thing.family} route del {to or 'default'}{by} dev {dev}")]
+        case Neigh(dev, address, _, ns):
+            return [inside(ns, f"ip neigh del {address} dev {dev}")]
+        case Fdb(dev, mac, dst, ns):
+            return [inside(ns, f"bridge fdb del {mac} dev {dev} dst {dst} self")]
+        case Sysctl():
+            return []  # It is its link's, and goes with it.
+        case _ if isinstance(thing, Rule):
+            return [_element("delete", table, e, " . ".join(e.key)) for e in reversed(elements(thing))]
+        case _:
+            assert_never(thing)

@@ -1,0 +1,100 @@
+"""A dry run's lines, typed as they are printed, come to what the engine would have done."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from tests.root.engine_world import EngineWorld, port
+
+from bascule.model.typed import made
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
+
+
+@pytest.fixture
+def world() -> Iterator[EngineWorld]:
+    with EngineWorld() as made:
+        yield made
+
+
+def state(world: EngineWorld, *boxes: str) -> str:
+    """What is there: links, addresses and routes of the host and *boxes*, and the firewall's elements."""
+    told = [f"{who}: {line}" for who in ("host", *boxes) for line in _links(world, who)]
+    listed = re.sub(r"\s+", " ", world.sh("host", "nft list ruleset"))
+    for name, elements in re.findall(r"(?:set|map) (\w+) \{[^{}]*elements = \{ ([^}]*) \}", listed):
+        told += [f"{name}: {element}" for element in elements.split(", ")]
+    return "\n".join(sorted(told))
+
+
+def _links(world: EngineWorld, who: str) -> list[str]:
+    text = world.sh(who, "ip -br link | cut -d' ' -f1; ip -br addr; ip route; ip -6 route")
+    # Whether there is a carrier, and what the kernel makes for multicast and itself, nobody states.
+    lines = [re.sub(r"@\S+|linkdown|UP|DOWN|UNKNOWN|pref medium", "", line) for line in text.splitlines()]
+    return [" ".join(line.split()) for line in lines if "fe80" not in line and "ff00" not in line]
+
+
+def typed(world: EngineWorld, lines: list[str]) -> None:
+    """Each line has been typed on the host, and did what it says; the engine, which would put back what others
+    took, is no longer there."""
+    world.kernel.close()
+    for line in lines:
+        done = subprocess.run(
+            ["ip", "netns", "exec", world.ns("host"), "sh", "-ec", line],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert f"{line}\n{done.stderr}" == f"{line}\n"
+
+
+def test_the_lines_of_network_create_are_taken_away_by_those_of_rm(world: EngineWorld) -> None:
+    before = state(world)
+    world.network("n", "10.71.0.0/24", "fd71::/64")
+    after, gone = state(world), world.engine.plan_remove("n")
+    assert state(world) == after != before
+    typed(world, gone)
+    assert state(world) == before
+
+
+def test_the_lines_of_network_prune_are_those_of_each_network_that_is_not_used(world: EngineWorld) -> None:
+    before = state(world)
+    world.network("one", "10.71.0.0/24")
+    world.network("two", "10.72.0.0/24", internal=True)
+    typed(world, world.engine.plan_prune(lambda net: net.name != "keep"))
+    assert state(world) == before
+
+
+def test_the_lines_of_create_make_what_create_makes(world: EngineWorld) -> None:
+    net = world.network("n", "10.71.0.0/24", "fd71::/64")
+    lines = world.engine.plan_remove("n")
+    after = state(world)
+    typed(world, lines)
+    things = world.engine._intent.made_things(net)
+    typed(world, made(things, world.engine.settings.table))
+    assert state(world) == after
+
+
+def test_the_lines_of_disconnect_take_away_what_connect_made(world: EngineWorld) -> None:
+    world.network("n", "10.71.0.0/24", "fd71::/64")
+    world.network("other", "10.72.0.0/24")
+    box = world.box("a", "n", ports=(port(80, 8080),))
+    before = state(world, "a")
+    world.engine.connect("other", box)
+    typed(world, world.engine.plan_disconnect("other", box))
+    assert state(world, "a") == before
+
+
+def test_when_the_gateways_network_is_left_the_lines_move_route_and_ports(world: EngineWorld) -> None:
+    world.network("n", "10.71.0.0/24")
+    world.network("other", "10.72.0.0/24")
+    box = world.box("a", "n", "other", ports=(port(80, 8080),))
+    lines = world.engine.plan_disconnect("n", box)
+    world.engine.disconnect("n", box)
+    world.kernel.settle()
+    wanted = state(world, "a")
+    world.engine.connect("n", box)
+    lines = world.engine.plan_disconnect("n", box)
+    typed(world, lines)
+    assert state(world, "a") == wanted
