@@ -269,7 +269,7 @@ def test_nothing_is_served_where_it_must_not_be(one: Box, names: ResolverClient)
         for key, why in (
             ("/proc/self/ns/net", "host's own"),
             ("/run/netns/none", "no such"),
-            ("/etc/hosts", "not a"),
+            ("/etc/passwd", "not a"),
         ):
             with pytest.raises(Failed, match=why):
                 names.serve(type(one.sandbox)("x", "x", "x", key, 0), view(Box("x"), "n1"))
