@@ -9,7 +9,7 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -18,12 +18,13 @@ from typing import Any, Self
 from tests.root.firewall_world import World, inside
 
 from bascule.engine.engine import Engine, SandboxSpec
-from bascule.engine.proxy import Proxy
+from bascule.engine.proxy import Carried
 from bascule.kernel.linux import LinuxKernel
 from bascule.model.addresses import IPAddress, ip_address
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
 from bascule.model.network import Network, NetworkSpec, PoolSpec
 from bascule.model.settings import Settings
+from bascule.proxy.client import ProxyClient
 from bascule.store.memory import MemoryStore
 
 _count = itertools.count(1)
@@ -33,12 +34,34 @@ PREFIX = "com.docker.network.bridge."
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
+class Carrier:
+    """The real carrying process, which is the host's: its sockets are opened in the host's namespace."""
+
+    def __init__(self, directory: str, ns: str) -> None:
+        self._ns = ns
+        self._client = ProxyClient(directory)
+
+    def carry(self, key: str, ports: Sequence[Carried]) -> None:
+        inside(self._ns, lambda: self._client.carry(key, ports))
+
+    def keys(self) -> Iterable[str]:
+        return self._client.keys()
+
+    def close(self) -> None:
+        """The process has ended."""
+        pid = self._client.pid()
+        for key in self.keys():
+            self.carry(key, ())
+        self._client.close()
+        if pid:
+            os.waitpid(pid, 0)
+
+
 class EngineWorld(World):
     """A host, its neighbour on a cable, and an engine that is the host's."""
 
-    def __init__(
-        self, *, proxy: Callable[[str], Proxy] | None = None, nf_call: bool = True, **settings: Any
-    ) -> None:
+    def __init__(self, *, carries: bool = False, nf_call: bool = True, **settings: Any) -> None:
+        """*carries*: what the kernel cannot translate is carried by a process, as the daemon's is."""
         self.directory = Path(f"/run/bascule-world-{os.getpid()}-{next(_count)}")
         self.directory.mkdir()
         self._names = ["host", "lan"]
@@ -48,8 +71,8 @@ class EngineWorld(World):
         self.firewall.close()
         try:
             self.kernel = inside(self.ns("host"), lambda: LinuxKernel(namespaces=str(self.directory / "netns")))
-            carrier = inside(self.ns("host"), lambda: proxy(str(self.directory))) if proxy else None
-            self.engine = Engine(self.kernel, MemoryStore(), self._settings, proxy=carrier)
+            self._carrier = Carrier(str(self.directory), self.ns("host")) if carries else None
+            self.engine = Engine(self.kernel, MemoryStore(), self._settings, proxy=self._carrier)
             self.engine.start()
         except BaseException:
             self._remove()
@@ -62,6 +85,8 @@ class EngineWorld(World):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.hang_up()
+        if self._carrier:
+            self._carrier.close()
         self.engine.close()
         self._remove()
 
