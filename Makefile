@@ -7,7 +7,7 @@ JOBS  ?= 2
 .PHONY: setup check format test test-unit test-root test-clients demo bench docs clean
 
 setup: $(VENV)/.done                ## system packages through apt, Python ones into .venv
-$(VENV)/.done: pyproject.toml packaging/setup
+$(VENV)/.done: pyproject.toml packaging/setup packaging/apt-packages packaging/thin-command
 	packaging/setup $(VENV)
 
 check: $(VENV)/.done                ## format, lint, types, docs and room tests
