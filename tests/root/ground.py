@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 10.0
+DEADLINE = 30.0
 # Older than the clients of today, and spoken by all of them.
 API = "/v1.44"
 GENERATED = ("hosts", "hostname", "resolv.conf")
@@ -171,7 +171,7 @@ class DaemonGround:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise Refused(f"{method} {path}: {answer.status} {text}")
+            raise Refused(f"{method} {path}: {answer.status} {text}{self.said() * (answer.status == 500)}")
         return json.loads(text) if text.strip() else None
 
     def run(self, name: str, network: str, *command: str, **more: Any) -> str:
