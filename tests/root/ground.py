@@ -15,8 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.root.dns_ground import Box
+
+from bascule.model.errors import Failed
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
@@ -26,6 +31,7 @@ GENERATED = ("hosts", "hostname", "resolv.conf")
 
 
 Calling = Callable[[str], str]
+Rows = Sequence[tuple[str, dict[str, Any]]]
 
 
 def until(condition: Callable[[], bool], what: Callable[[], str] = lambda: "") -> None:
@@ -46,6 +52,17 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(DEADLINE)
         self.sock.connect(self._path)
+
+
+@dataclass(frozen=True)
+class Inside(Box):
+    """A container's namespace, to be asked for names in."""
+
+    path: str
+
+    @property
+    def key(self) -> str:
+        return self.path
 
 
 class Refused(Exception):
@@ -262,6 +279,14 @@ class DaemonGround:
         ours = [" ".join(line.replace("linkdown", "").split()) for line in routes if not line.startswith("fe80")]
         return "\n".join(sorted(map(called, [*links, *ours])))
 
+    def names(self, rows: Rows) -> Iterator[str]:
+        """What each running container is told when it asks for any of the names that there are."""
+        wanted = sorted({name for kind, body in rows if kind == "endpoint" for name in body["dns_names"]})
+        for kind, body in rows:
+            if kind == "sandbox":
+                for name in wanted:
+                    yield f"{body['name']} asks for {name}: {_answer(Inside(body['name'], body['key']), name)}"
+
     def rows(self) -> list[tuple[str, dict[str, Any]]]:
         """The store's objects by kind."""
         db = sqlite3.connect(f"file:{self.directory}/data/bascule.db?mode=ro", uri=True)
@@ -307,6 +332,7 @@ class DaemonGround:
         parts = {
             "store": [f"{kind} {body['id']} {key}: {json.dumps(body[key])}" for kind, body in rows for key in body],
             "namespaces": spaces,
+            "names": self.names(rows),
             "mounts": self.mounts(),
             "processes": _without_idle(self.processes().values()),
             "groups": self.groups(),
@@ -331,6 +357,14 @@ def _link(link: Mapping[str, Any]) -> str:
     # A link-local address follows from the MAC, and comes when the kernel has looked for another.
     own = [f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"]
     return " ".join(["link", *words, *sorted(own)])
+
+
+def _answer(asker: Box, name: str) -> str:
+    try:
+        return asker.ask(name)
+    except (OSError, Failed) as why:
+        # Nobody listens, or the namespace went while we asked.
+        return str(why)
 
 
 def _text(path: Path) -> str:
@@ -360,7 +394,7 @@ def _passing(name: str) -> bool:
     )
 
 
-def _calling(rows: Sequence[tuple[str, dict[str, Any]]], directory: str) -> Calling:
+def _calling(rows: Rows, directory: str) -> Calling:
     """What differs from one time to the next (ids, MACs, times, numbers), called by its kind."""
     networks = {body["id"]: body["name"] for kind, body in rows if kind == "network"}
     names = {}

@@ -10,12 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.root.dns_ground import Box
-from tests.root.ground import DEADLINE, DaemonGround, compared, until
+from tests.root.ground import DEADLINE, DaemonGround, Inside, compared, until
 
 from bascule.kernel.namespaces import in_namespace
 
@@ -24,17 +22,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make
 HOST, NEIGHBOUR = "192.0.2.1", "192.0.2.2"
 ENOUGH = 50
 """So many answers show that it runs on."""
-
-
-@dataclass(frozen=True)
-class Inside(Box):
-    """A container's namespace, to be asked for names in."""
-
-    path: str
-
-    @property
-    def key(self) -> str:
-        return self.path
 
 
 class Pump:
@@ -282,3 +269,21 @@ def test_what_somebody_took_away_is_put_back(
         for path, number in ((world.web, 80), (world.neighbour, 7000)):
             stack.callback(Echo(path, number).close)
         assert world.reached() == list(world.ways())
+
+
+def sockets(pid: int) -> set[str]:
+    return {
+        link
+        for fd in os.listdir(f"/proc/{pid}/fd")
+        if (link := os.readlink(f"/proc/{pid}/fd/{fd}"))[:7] == "socket:"
+    }
+
+
+def test_no_socket_of_the_daemon_goes_along_into_what_it_starts(world: World) -> None:
+    """It would outlive the daemon there, and what the kernel ties to it: the firewall's table."""
+    own = sockets(world.ground.pid)
+    others = {
+        pid: words for pid, words in world.ground.processes().items() if "bascule" in words or "conmon" in words
+    }
+    assert [words.split()[0] for pid, words in others.items() if sockets(pid) & own] == []
+    assert len(others) >= 3
