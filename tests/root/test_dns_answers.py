@@ -69,8 +69,10 @@ def test_names_come_and_go_with_their_members(one: Box, names: ResolverClient) -
     app = Zone("n1", "app")
     said = [one.ask("web"), one.ask("new")]
     names.join(app, member("e9", "new web", "10.0.0.9"))
+    names.flush()
     said += [one.ask("web"), one.ask("new")]
     names.part("n1", "e1")
+    names.flush()
     said += [one.ask("web"), one.ask("www")]
     names.publish(Zone("n1", "app", gone=True))
     said += [one.ask("new")]
