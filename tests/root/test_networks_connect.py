@@ -196,6 +196,20 @@ def test_the_first_packet_to_what_was_connected_arrives(world: EngineWorld) -> N
     assert told == ["10.71.0.2"] * 40
 
 
+def test_the_first_packet_of_a_networks_first_container_arrives(world: EngineWorld) -> None:
+    """The bridge begins to carry with it."""
+    world.network("n", "10.71.0.0/24", "fd71::/64")
+    box = world.box("x")
+    for address in ("0.0.0.0", "::"):
+        world.serve("host", address, 70)
+    told = []
+    for _ in range(40):
+        world.engine.connect("n", box, at("10.71.0.9", "fd71::9"))
+        told.append(f"{world.ask('x', '10.71.0.1', 70)} {world.ask('x', 'fd71::1', 70)}")
+        world.engine.disconnect("n", box)
+    assert told == ["10.71.0.9 fd71::9"] * 40
+
+
 def test_published_ports_move_with_the_gateway_and_keep_their_number(world: EngineWorld) -> None:
     """Whichever network is the way out carries them, so that answers go the way that questions came."""
     world.network("b", "10.70.0.0/24")

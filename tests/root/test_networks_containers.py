@@ -281,3 +281,19 @@ def test_what_the_kernel_was_asked_is_in_the_log_at_debug() -> None:
         assert any(line.startswith("nft add element inet bascule") for line in told)
     finally:
         made.close()
+
+
+def test_another_firewall_that_drops_what_we_forward_is_named_at_the_start() -> None:
+    made = DaemonGround(Path(f"/dev/shm/bforeign-{os.getpid()}"), f"--bridge=bf{os.getpid()}")
+    try:
+        for table, policy in (("theirs", "drop"), ("harmless", "accept")):
+            made.sh(
+                f"nft add table inet {table}; nft 'add chain inet {table} forwarded"
+                f" {{ type filter hook forward priority 0; policy {policy}; }}'"
+            )
+        made.start()
+        assert [line.split(" warning ")[1].strip() for line in made.log if " warning " in line] == [
+            "inet theirs forwarded drops what it does not know: containers may not reach the world"
+        ]
+    finally:
+        made.close()

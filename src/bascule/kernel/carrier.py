@@ -2,8 +2,9 @@
 
 It notices in a work queue of its own (net/core/link_watch.c): until then the host's end has no queue and its bridge
 port is disabled, and a container's first packet, or the first to it, is lost; a second goes by until ARP or TCP
-sends another.  From Linux 6.8 on, asking for the link has the work done at once (rtnl_getlink); before, it takes
-about a millisecond, and so we ask until it is so.
+sends another.  With its first port a bridge begins to carry, in the same way once more.  From Linux 6.8 on, asking
+for the link has the work done at once (rtnl_getlink); before, it takes about a millisecond, and so we ask until it
+is so.
 """
 
 import time
@@ -30,12 +31,15 @@ def settle(places: Places, things: Sequence[Thing], outcomes: Sequence[Outcome])
     if raised:
         for thing in things:
             if isinstance(thing, Veth) and (thing.peer_ns, thing.peer) in raised:
-                _wait(places.at(thing.ns), thing.name)
+                place = places.at(thing.ns)
+                for name in (thing.name, thing.master):
+                    if name:
+                        _wait(place, name)
 
 
 def _wait(place: Place, name: str) -> None:
     end = time.monotonic() + PATIENCE
-    while (told := place.routes.get(rtnetlink.get_link(name))) and not rtstate.carries(told):
+    while (told := place.routes.get(rtnetlink.get_link(name))) and rtstate.waits(told):
         if time.monotonic() > end:
             return
         time.sleep(PAUSE)

@@ -91,10 +91,10 @@ def link(message: Message) -> LinkState:
     )
 
 
-def carries(message: Message) -> bool:
-    """Whether a link is up, and the kernel has noticed that its other end is, too."""
-    (_family, _type, _index, flags, _change), _ = _split(message, rt.IFINFO)
-    return bool(flags & rt.IFF_RUNNING)
+def waits(message: Message) -> bool:
+    """Whether a link is up, and the kernel has not yet noticed that it carries."""
+    (_family, _type, _index, flags, _change), given = _split(message, rt.IFINFO)
+    return bool(flags & rt.IFF_UP) and given.get(rt.IFLA_OPERSTATE, b"") != rt.IF_OPER_UP
 
 
 def address(message: Message) -> AddressState:
