@@ -60,6 +60,10 @@ def remove(ground: DaemonGround) -> None:
     ground.ask("DELETE", "/containers/box?force=1")
 
 
+def rename(ground: DaemonGround) -> None:
+    ground.ask("POST", "/containers/box/rename?name=other")
+
+
 def remove_network(ground: DaemonGround) -> None:
     ground.ask("DELETE", "/networks/n")
 
@@ -79,6 +83,7 @@ CASES = {
     "run": Case([network], [create, start]),
     "connect": Case([network, second, create, start], [connect]),
     "disconnect": Case([network, second, create, start, connect], [disconnect]),
+    "rename": Case([network, create, start], [rename]),
     "rm -f": Case([network, create, start], [remove], [kill, remove]),
 }
 

@@ -287,3 +287,20 @@ def test_no_socket_of_the_daemon_goes_along_into_what_it_starts(world: World) ->
     }
     assert [words.split()[0] for pid, words in others.items() if sockets(pid) & own] == []
     assert len(others) >= 3
+
+
+def test_a_container_whose_namespace_somebody_unmounted_lives_and_can_be_started_anew(world: World) -> None:
+    ground = world.ground
+    ground.run("lost", "n", "sleep", "600")
+    subprocess.run(["umount", ground.sandbox("lost")], check=True)
+    kill_and_start(ground)
+    found = ground.ask("GET", "/containers/lost/json")
+    assert (found["State"]["Status"], list(found["NetworkSettings"]["Networks"])) == ("running", ["n"])
+    ground.ask("POST", "/containers/lost/restart?signal=KILL")
+    with ExitStack() as stack:
+        stack.callback(Echo(ground.sandbox("lost"), 90).close)
+        address = ground.ask("GET", "/containers/lost/json")["NetworkSettings"]["Networks"]["n"]["IPAddress"]
+        conn, ask = stream(world.client, address, 90)
+        stack.enter_context(conn)
+        assert ask()
+    ground.ask("DELETE", "/containers/lost?force=1")

@@ -258,20 +258,27 @@ class Wiring:
         return after
 
     def agree(self, container: Container) -> Container:
-        """The running container is on the networks that it wishes for, and on no others: a crash may have come
-        between a wish and its fulfilment.  A wish that is refused now is dropped."""
+        """The running container is on the networks that it wishes for, and on no others, and answers to its name: a
+        crash may have come between a wish and its fulfilment.  A wish that is refused now is dropped."""
+        try:
+            name = self._engine.sandbox(container.sandbox).name
+        except NotFound:
+            # Somebody unmounted its namespace: it has no networks until it is started again.
+            return container
+        if name != container.name:
+            self._engine.rename(container.sandbox, container.name)
         wished = {net.id: name for name in container.networks if (net := self._known(name))}
         there = {ep.network for ep in self._engine.endpoints(sandbox=container.sandbox)}
         for ident in there - set(wished):
             self._engine.disconnect(ident, container.sandbox)
-        for ident, name in wished.items():
+        for ident, key in wished.items():
             if ident in there:
                 continue
             try:
-                self._engine.connect(ident, container.sandbox, container.networks[name])
+                self._engine.connect(ident, container.sandbox, container.networks[key])
             except BasculeError as refusal:
-                log.error("container %s could not be connected to network %s: %s", container.name, name, refusal)
-                left = {key: wish for key, wish in container.networks.items() if key != name}
+                log.error("container %s could not be connected to network %s: %s", container.name, key, refusal)
+                left = {other: wish for other, wish in container.networks.items() if other != key}
                 container = self._records.save(replace(container, networks=left))
         return container
 
