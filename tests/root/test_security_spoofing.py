@@ -10,6 +10,7 @@ import pytest
 from tests.root.engine_world import EngineWorld, at
 from tests.root.frames import BROADCAST, Frame, advertisement, arp, icmp, solicitation, udp
 
+from bascule.engine.engine import SandboxSpec
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.network import Network
 
@@ -90,6 +91,17 @@ def test_s1_a_bridge_of_ipv4_alone_has_no_ipv6() -> None:
         world.box("a", "n")
         assert world.sh("host", f"cat /proc/sys/net/ipv6/conf/{net.link}/disable_ipv6") == "1"
         assert world.sh("host", f"ip -6 addr show dev {net.link}") == ""
+
+
+@pytest.mark.parametrize(("ipv6", "own"), [(False, ""), (True, "fe80::")])
+def test_s1_a_container_of_ipv4_alone_speaks_no_ipv6(ipv6: bool, own: str) -> None:
+    """It gets no address that its network does not have, not even a link-local one."""
+    with EngineWorld() as world:
+        world.network("n", "10.71.0.0/24", *(["fd71::/64"] if ipv6 else []))
+        box = world.engine.open(SandboxSpec(container="c" * 64, name="c"))
+        world.engine.connect("n", box.id)
+        shown = world.sh("host", f"nsenter --net={box.key} ip -6 -br addr show dev eth0 scope link").split()
+        assert ([a[:6] for a in shown[2:]] or [""]) == [own]
 
 
 def forged(mac: str, target: str) -> dict[str, Frame]:

@@ -253,7 +253,7 @@ def test_an_endpoint_is_guarded_before_its_link_is_there() -> None:
 + bridge bascule guarded '{{ "bv-box" }}'
 {VETH}
 nsenter --net=/ns/box ip addr add 10.7.0.2/24 dev eth0
-nsenter --net=/ns/box ip link set eth0 up
+nsenter --net=/ns/box ip link set eth0 addrgenmode none && nsenter --net=/ns/box ip link set eth0 up
 nsenter --net=/ns/box ip -4 route add default via 10.7.0.1 dev eth0"""
     )
 
@@ -262,7 +262,7 @@ def inside(net: Network, ep: Endpoint) -> str:
     """What holds in the container, as typed there."""
     lines = text(bridge.endpoint(net, ep)).splitlines()
     prefix = f"nsenter --net={ep.key} "
-    return "\n".join(line.removeprefix(prefix) for line in lines if line.startswith(prefix))
+    return "\n".join(line.replace(prefix, "") for line in lines if line.startswith(prefix))
 
 
 def at_the_firewall(net: Network, ep: Endpoint) -> str:
@@ -302,7 +302,7 @@ def test_link_local_addresses_are_added_and_lawful() -> None:
 ip addr add 10.7.0.2/24 dev eth0
 ip addr add 169.254.9.9/16 dev eth0
 ip addr add fe80::9/64 dev eth0 nodad
-ip link set eth0 up
+ip link set eth0 addrgenmode none && ip link set eth0 up
 ip -4 route add default via 10.7.0.1 dev eth0"""
     )
     assert """lawful_ip '{ "bv-box" . 169.254.9.9 }'""" in text(bridge.endpoint(WEB, ep))
@@ -367,7 +367,7 @@ def test_endpoint_sysctls_are_of_its_interface_and_come_before_it_is_up() -> Non
 sysctl -qw net/ipv4/conf/eth.7/log_martians=1
 sysctl -qw net/ipv6/neigh/eth.7/gc_stale_time=9
 ip addr add 10.7.0.2/24 dev eth.7
-ip link set eth.7 up
+ip link set eth.7 addrgenmode none && ip link set eth.7 up
 ip -4 route add default via 10.7.0.1 dev eth.7"""
     )
 

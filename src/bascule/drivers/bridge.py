@@ -232,7 +232,8 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
         Veth(ep.link, ep.ifname, ep.key, ours.mtu, ep.mac, master=net.link),
         *_sysctls(ours, ep),
         *(Address(ep.ifname, a, ep.key) for a in inside),
-        Up(ep.ifname, ep.key),
+        # On a network without IPv6 nobody speaks it: not by link-local addresses either (S1).
+        Up(ep.ifname, ep.key, silent=not net.ipv6),
         *_default_routes(net, ep),
     ]
 

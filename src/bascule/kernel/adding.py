@@ -237,7 +237,9 @@ class Adding:
             case Route():
                 return [rtnetlink.route(thing, self._index(place, thing.dev))]
             case Up():
-                return [rtnetlink.set_link(self._index(place, thing.link), up=True)]
+                index = self._index(place, thing.link)
+                told = [rtnetlink.set_link(index, no_link_local=True)] if thing.silent else []
+                return [*told, rtnetlink.set_link(index, up=True)]
             case Neigh():
                 return [rtnetlink.neigh(thing, self._index(place, thing.dev))]
             case Fdb():
@@ -292,9 +294,10 @@ def _place(one: tuple[int, Place, list[Request]]) -> Place:
 
 
 def _refusal(answers: Sequence[Answer]) -> Answer | None:
-    """The first refusal of a thing's requests.  It is none that a host without IPv6 can't be told to leave it."""
-    first, *others = answers
-    return next((a for a in (first, *(o for o in others if o.errno != errno.EAFNOSUPPORT)) if a.errno), None)
+    """The first refusal of a thing's requests.  Of several it is none that a host without IPv6 can't be told to
+    leave a link alone with it."""
+    harmless = (0, errno.EAFNOSUPPORT) if len(answers) > 1 else (0,)
+    return next((a for a in answers if a.errno not in harmless), None)
 
 
 def names(thing: Link) -> list[Name]:

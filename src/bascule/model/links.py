@@ -177,13 +177,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A link that is up."""
+    """A link that is up.  *silent*: it has made itself no IPv6 link-local address on the way."""
 
     link: str
     ns: str = ""
+    silent: bool = False
 
     def __str__(self) -> str:
-        return inside(self.ns, f"ip link set {self.link} up")
+        # The kernel raises a link before it hears the rest of one request.
+        told = inside(self.ns, f"ip link set {self.link} addrgenmode none") + " && " if self.silent else ""
+        return told + inside(self.ns, f"ip link set {self.link} up")
 
 
 @dataclass(frozen=True, slots=True)
