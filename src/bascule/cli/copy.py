@@ -77,15 +77,35 @@ def _unpack(archive: tarfile.TarFile, target: str, *, whole: bool) -> None:
     inside = os.path.isdir(target)
     if target.endswith("/") and not inside:
         raise UsageError(f"destination directory {target!r} must exist")
+    own = "" if inside and not whole else os.path.basename(target.rstrip("/"))
+    base = (target if not own else os.path.dirname(target.rstrip("/"))) or "."
+    # Not `filter="tar"`: Debian 12 has Python 3.11.2, which knows none.  3.12 warns of archives without.
+    archive.extraction_filter = lambda member, _: member
     for member in archive:
-        head, _, rest = member.name.removeprefix("./").partition("/")
-        if not inside or whole:
-            member.name = os.path.basename(target.rstrip("/")) + (f"/{rest}" if rest else "")
-        else:
-            member.name = head + (f"/{rest}" if rest else "")
-        base = os.path.dirname(target.rstrip("/")) if not inside or whole else target
-        # The archive comes from a container, which is not trusted with paths outside of the target.
-        archive.extract(member, base or ".", filter="tar")
+        member.name = _called(member.name, own)
+        if member.islnk():
+            member.linkname = _called(member.linkname, own)
+        archive.extract(_lawful(member, os.path.realpath(base)), base)
+
+
+def _called(name: str, own: str) -> str:
+    """A name in the archive, whose first part becomes *own* where there is one."""
+    head, _, rest = name.removeprefix("./").partition("/")
+    return (own or head) + (f"/{rest}" if rest else "")
+
+
+def _lawful(member: tarfile.TarInfo, base: str) -> tarfile.TarInfo:
+    """*member*, if it comes to lie below *base*, with no mode that gives rights away.  Raises UsageError.
+
+    The archive comes from a container, which is not trusted with paths outside of the target: neither by `..` nor
+    through a link that came before.
+    """
+    for name in [member.name, *([member.linkname] if member.islnk() else [])]:
+        place = os.path.realpath(os.path.join(base, name))
+        if os.path.commonpath([base, place]) != base:
+            raise UsageError(f"{name!r} in the container's archive leads out of {base!r}")
+    member.mode &= 0o755
+    return member
 
 
 def _bring(client: Client, source: str, name: str, target: str, *, follow: bool) -> int:
