@@ -1,8 +1,9 @@
 """The use cases, on a kernel in memory."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
-from itertools import count
+from itertools import combinations, count
 
 import pytest
 
@@ -387,3 +388,20 @@ def test_a_family_that_is_neither_on_nor_off_is_refused(engine: Engine, key: str
         engine.create(NetworkSpec("n", options={key: "zz"}))
     with pytest.raises(Invalid, match=r"^IPv4 or IPv6 must be enabled$"):
         engine.create(NetworkSpec("n", options={IPV4: "false"}))
+
+
+def test_networks_made_at_once_have_names_and_subnets_of_their_own(engine: Engine) -> None:
+    """Of twenty who want the same name one gets it; no two subnets overlap."""
+    names = [f"n{n % 25}" for n in range(45)]
+
+    def made(name: str) -> str:
+        try:
+            return str(engine.create(NetworkSpec(name)).pools[0].subnet)
+        except Conflict as refusal:
+            return str(refusal)
+
+    with ThreadPoolExecutor(45) as pool:
+        told = list(pool.map(made, names))
+    subnets = [ip_network(text) for text in told if "already exists" not in text]
+    assert (len(subnets), sorted(n.name for n in engine.networks() if not n.predefined)) == (25, sorted({*names}))
+    assert not [(a, b) for a, b in combinations(subnets, 2) if a.overlaps(b)]
