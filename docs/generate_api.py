@@ -5,12 +5,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from bascule.api.routes import archive, containers, elsewhere, events, images, networks, streams, system, volumes
+from bascule.api.openapi import Schema, document, operations
+from bascule.api.routes import (
+    ROUTES,
+    archive,
+    containers,
+    elsewhere,
+    events,
+    images,
+    networks,
+    streams,
+    system,
+    volumes,
+)
 from bascule.api.shapes.system import API, API_MIN
 from bascule.api.shapes.system import text as version
 from bascule.api.table import Route
 
 PAGE = Path(__file__).with_name("api.md")
+BAD_REQUEST = 400
 ABOUT = f"""\
 # The API
 
@@ -19,6 +32,7 @@ This page is written by `docs/generate_api.py` from the server's own table of ro
 The daemon speaks Docker's Engine API, versions {version(API_MIN)} to {version(API)}, so that the docker
 command line, docker-py and docker-compose work with `DOCKER_HOST=unix:///run/bascule/bascule.sock`. Fields,
 statuses and messages are those of Docker 28.2.2. A path without version (`/networks`) means the newest.
+`GET /openapi.json` describes every request for programs (OpenAPI 3.1), from the same table.
 
 **Who may ask.** The API is root on the machine. A Unix socket is made with mode 0660 for root and one group
 (`--group`, else `docker` if there is such a group, else root). TCP is served with client certificates only
@@ -58,14 +72,101 @@ TITLES: dict[str, tuple[Route, ...]] = {
 }
 
 
+TYPES = """\
+## Types
+
+Whoever writes them out in JSON writes every field but those with a question mark; who sends one may leave out
+whatever is not needed, or send null. [openapi.json](openapi.json) has all of this for programs.
+"""
+
+
 def text() -> str:
     """The whole page."""
+    told = document(ROUTES)
     parts = [ABOUT]
     for title, routes in TITLES.items():
-        parts += [f"### {title}\n", "| | |", "| --- | --- |"]
-        parts += [f"| {route.method} | `{route.path}` |" for route in routes]
+        parts += [f"### {title}\n", "| | | |", "| --- | --- | --- |"]
+        parts += [f"| {route.method} | `{route.path}` | {route.says} |" for route in routes]
         parts.append("")
+    parts.append("## Requests in full\n")
+    parts += [
+        section(method, path, one)
+        for method, path, one in operations(told)
+        if one["summary"] != elsewhere.REFUSED
+    ]
+    parts.append(TYPES)
+    parts += [kind(name, one) for name, one in told["components"]["schemas"].items()]
     return "\n".join(parts)
+
+
+def section(method: str, path: str, one: Schema) -> str:
+    """One request: its query, its body, its answers."""
+    lines = [f"### {method} {path}\n", f"{one['summary']}.\n"]
+    lines += [
+        f"- `?{asked['name']}` ({_parameter(asked)}): {asked['description']}"
+        for asked in one["parameters"]
+        if asked["in"] == "query"
+    ]
+    for media, body in one.get("requestBody", {}).get("content", {}).items():
+        lines.append(f"- the body: {word(body['schema']) if 'schema' in body else f'`{media}`'}")
+    lines += [
+        f"- {status}: {_answer(given)}" for status, given in one["responses"].items() if int(status) < BAD_REQUEST
+    ]
+    lines.append("- refused with " + ", ".join(s for s in one["responses"] if int(s) >= BAD_REQUEST) + "\n")
+    return "\n".join(lines)
+
+
+def _parameter(asked: Schema) -> str:
+    if "content" in asked:
+        keys = asked["content"]["application/json"]["schema"]["properties"]
+        return "JSON: " + ", ".join(f"`{key}`" for key in keys)
+    return word(asked["schema"])
+
+
+def _answer(given: Schema) -> str:
+    content = given.get("content", {})
+    told = []
+    for media, one in content.items():
+        if "schema" in one:
+            told.append(word(one["schema"]))
+        elif "x-item-schema" in one:
+            told.append(f"{word(one['x-item-schema'])}, one after the other")
+        else:
+            told.append(f"`{media}`")
+    return " or ".join(told) or "nothing"
+
+
+def kind(name: str, one: Schema) -> str:
+    """A type, a field a line."""
+    needed = one.get("required", [])
+    lines = [f"### {name}\n"]
+    if one.get("description"):
+        lines.append(f"{one['description']}\n")
+    lines += [
+        f"- `{field}`{'' if field in needed else '?'}: {word(of)}"
+        for field, of in one.get("properties", {}).items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def word(schema: Schema) -> str:
+    """A type in a few words."""
+    match schema:
+        case {"$ref": ref}:
+            name = ref.rpartition("/")[2]
+            return f"[{name}](#{name.lower()})"
+        case {"anyOf": several}:
+            return " or ".join(word(one) for one in several)
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" if value else "nothing" for value in values)
+        case {"type": "array", "items": of}:
+            return f"list of {word(of)}"
+        case {"type": "object", "additionalProperties": dict(of)}:
+            return f"{word(of)} by name"
+        case {"type": str(name)}:
+            return {"string": "text", "boolean": "true or false", "integer": "number"}.get(name, name)
+        case _:
+            return "anything"
 
 
 if __name__ == "__main__":

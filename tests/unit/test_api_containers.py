@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bascule.api.shapes import container, container_list, container_spec, filters, frames, times, values
 from bascule.api.shapes.archive import go_mode
-from bascule.api.shapes.container_body import CreateBody, ExecBody, ResourcesBody
+from bascule.api.shapes.container_body import ContainerBody, ExecBody, ResourcesBody
 from bascule.model.addresses import ip_address, ip_interface
 from bascule.model.container import Container, ContainerSpec, Mount, Resources, State
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, PublishedPort
@@ -20,7 +20,7 @@ NOW = 1_795_472_100_000_000_000
 
 
 def asked(body: dict[str, Any], version: tuple[int, int] = (1, 50)) -> ContainerSpec:
-    found, _ = container_spec.spec(values.decode(CreateBody, json.dumps(body).encode()), version)
+    found, _ = container_spec.spec(values.decode(ContainerBody, json.dumps(body).encode()), version)
     return found
 
 
@@ -185,7 +185,7 @@ def test_several_endpoints_need_a_client_that_knows_of_them() -> None:
 
 def test_what_is_ignored_is_said() -> None:
     body = {"Image": "i", "MacAddress": "02:00:00:00:00:01", "HostConfig": {"OomScoreAdj": 5, "LogConfig": {}}}
-    _, warnings = container_spec.spec(values.decode(CreateBody, json.dumps(body).encode()), (1, 50))
+    _, warnings = container_spec.spec(values.decode(ContainerBody, json.dumps(body).encode()), (1, 50))
     assert warnings == [
         "--oom-score-adj is not supported by Bascule and was ignored",
         "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.",

@@ -30,6 +30,8 @@ class House:
     containers: Containers
     about: About
     now: Callable[[], int]
+    description: Callable[[], bytes]
+    """What /openapi.json answers."""
     quick: Pool
     """For calls that take milliseconds."""
     slow: Pool

@@ -1,6 +1,7 @@
 """The API's server: sockets, connections, threads.  What a request means is the routes' business."""
 
 import asyncio
+import functools
 import os
 import socket
 import ssl
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from bascule.api import listen as listening
-from bascule.api import machine
+from bascule.api import machine, openapi
 from bascule.api.ask import House
 from bascule.api.dispatch import Dispatch
 from bascule.api.exchange import Limits
@@ -56,6 +57,7 @@ class Server:
             containers,
             about or machine.about(engine.settings, labels=labels, runtime=runtime),
             now,
+            functools.cache(lambda: openapi.encoded(ROUTES)),
             Pool(QUICK_THREADS, "quick"),
             Pool(SLOW_THREADS, "slow"),
             limits or Limits(),

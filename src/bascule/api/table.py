@@ -1,10 +1,10 @@
 """Which function answers which request.  The table is plain data: docs and descriptions can be made from it."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
-from typing import Literal
+from typing import Any, Literal
 
 from bascule.api.ask import Ask, Reply, Stream
 
@@ -12,16 +12,65 @@ Answer = Callable[[Ask], Reply | Stream | Awaitable[Reply | Stream | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """One parameter of a query, as a route describes it.  *words*: the keys of filters, or the only texts that are
+    taken."""
+
+    name: str
+    kind: Literal["text", "flag", "number", "moment", "filters"]
+    says: str = ""
+    words: tuple[str, ...] = ()
+
+
+def text(name: str, says: str, *words: str) -> Query:
+    return Query(name, "text", says, words)
+
+
+def flag(name: str, says: str) -> Query:
+    return Query(name, "flag", says)
+
+
+def number(name: str, says: str) -> Query:
+    return Query(name, "number", says)
+
+
+def moment(name: str, says: str) -> Query:
+    return Query(name, "moment", says)
+
+
+def filters(keys: tuple[str, ...]) -> Query:
+    return Query("filters", "filters", "What is meant, by key.", keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An answer that is not one JSON document: bytes of these *kinds*, or with *each* a JSON document of that type
+    after the other."""
+
+    kinds: tuple[str, ...]
+    each: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """*path* has `{name}` where a name stands, which may contain slashes.  *answer* runs in a worker thread if it
     is a plain function, on the loop if it is a coroutine function.  *body*: whole, as JSON; a stream that the
-    function reads as a file; or nothing that matters."""
+    function reads as a file; or nothing that matters.
+
+    The rest is what /openapi.json tells: what the request is for, its query, the type of its body, what is answered
+    by status (a type of JSON, Media, or None for nothing), and the refusals but for those that every request may
+    meet (400, 500, and 404 where something is named)."""
 
     method: str
     path: str
     answer: Answer
     body: Literal["none", "json", "stream"] = "none"
     slow: bool = False
+    says: str = ""
+    query: tuple[Query, ...] = ()
+    takes: Any = None
+    gives: Mapping[int, Any] = field(default_factory=dict)
+    refuses: tuple[int, ...] = ()
 
     @property
     def on_loop(self) -> bool:
@@ -43,8 +92,8 @@ class Table:
                 self._fixed[route.method, route.path] = route
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """The route and what the names in its path stand for.  HEAD is answered by GET's where it has none."""
-        fixed = self._fixed.get((method, path)) or self._fixed.get((method, path.rstrip("/")))
+        """The route and what the names in its path stand for."""
+        fixed = self._fixed.get((method, path)) or self._fixed.get((method, path.removesuffix("/")))
         if fixed:
             return fixed, {}
         for pattern, route in self._open.get((method, _noun(path)), ()):

@@ -3,7 +3,7 @@
 from bascule.api.ask import TAR, Ask, Reply, Stream, empty
 from bascule.api.routes.images import pieces
 from bascule.api.shapes import archive as shape
-from bascule.api.table import Route
+from bascule.api.table import Media, Route, flag, text
 from bascule.model.errors import Invalid
 
 
@@ -34,9 +34,49 @@ def export(ask: Ask) -> Stream:
     return Stream(pieces(file), TAR)
 
 
+PATH = text("path", "A path in the container.")
+
 ROUTES = (
-    Route("HEAD", "/containers/{name}/archive", stat),
-    Route("GET", "/containers/{name}/archive", get, slow=True),
-    Route("PUT", "/containers/{name}/archive", put, "stream"),
-    Route("GET", "/containers/{name}/export", export, slow=True),
+    Route(
+        "HEAD",
+        "/containers/{name}/archive",
+        stat,
+        says="What is at a path in a container: the header X-Docker-Container-Path-Stat",
+        query=(PATH,),
+        gives={200: None},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/archive",
+        get,
+        slow=True,
+        says="What is at a path in a container, as a tar",
+        query=(PATH,),
+        gives={200: Media((TAR,))},
+        refuses=(409,),
+    ),
+    Route(
+        "PUT",
+        "/containers/{name}/archive",
+        put,
+        "stream",
+        says="Unpack a tar at a path in a container",
+        query=(
+            PATH,
+            flag("noOverwriteDirNonDir", "Refuse to put a file where a directory is, or the other way round."),
+            flag("copyUIDGID", "Without effect: owners are those of the tar."),
+        ),
+        gives={200: None},
+        refuses=(403, 409),
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/export",
+        export,
+        slow=True,
+        says="All of a container's files, as a tar",
+        gives={200: Media((TAR,))},
+        refuses=(409,),
+    ),
 )

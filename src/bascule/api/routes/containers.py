@@ -1,13 +1,14 @@
 """Containers: everything about them that is one question and one answer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from bascule.api.ask import Ask, Reply, empty, reply
 from bascule.api.shapes import container as shape
-from bascule.api.shapes import container_list, container_spec, filters
-from bascule.api.shapes.container_body import CreateBody, UpdateBody
-from bascule.api.table import Route
+from bascule.api.shapes import container_answer as answer
+from bascule.api.shapes import container_list, container_spec
+from bascule.api.shapes.container_body import ContainerBody, UpdateBody
+from bascule.api.shapes.filters import PRUNE, wanted
+from bascule.api.table import Route, filters, flag, number, text
 from bascule.model.container import Container, Image
 from bascule.model.errors import Invalid
 
@@ -25,12 +26,12 @@ def _lines(ask: Ask, images: dict[str, Image]) -> list[container_list.Line]:
     return [container_list.Line(c, ask.containers.endpoints(c), images.get(c.image)) for c in found]
 
 
-def _show(ask: Ask, lines: Sequence[container_list.Line]) -> list[dict[str, Any]]:
+def _show(ask: Ask, lines: Sequence[container_list.Line]) -> list[answer.ContainerSummary]:
     volumes, now = _mountpoints(ask), ask.house.now()
     return [container_list.show(line, volumes, ask.version, now) for line in lines]
 
 
-def everything(ask: Ask) -> list[dict[str, Any]]:
+def everything(ask: Ask) -> list[answer.ContainerSummary]:
     """Every container as a list shows it."""
     return _show(ask, _lines(ask, _images(ask)))
 
@@ -74,7 +75,7 @@ def inspect(ask: Ask) -> Reply:
 
 
 def create(ask: Ask) -> Reply:
-    spec, warnings = container_spec.spec(ask.body(CreateBody), ask.version)
+    spec, warnings = container_spec.spec(ask.body(ContainerBody), ask.version)
     made, more = ask.containers.create(ask.text("name").removeprefix("/"), spec)
     return reply({"Id": made.id, "Warnings": [*warnings, *more]}, 201)
 
@@ -136,12 +137,12 @@ def update(ask: Ask) -> Reply:
 
 
 def prune(ask: Ask) -> Reply:
-    asked, now = ask.filters(filters.PRUNE), ask.house.now()
+    asked, now = ask.filters(PRUNE), ask.house.now()
 
-    def wanted(found: Container) -> bool:
-        return filters.wanted(asked, found.spec.labels, found.created, now)
+    def meant(found: Container) -> bool:
+        return wanted(asked, found.spec.labels, found.created, now)
 
-    gone = ask.containers.prune(wanted)
+    gone = ask.containers.prune(meant)
     return reply({"ContainersDeleted": [c.id for c in gone] or None, "SpaceReclaimed": 0})
 
 
@@ -152,6 +153,9 @@ def top(ask: Ask) -> Reply:
 
 def changes(ask: Ask) -> Reply:
     return reply([{"Path": path, "Kind": kind} for kind, path in ask.containers.changes(ask.name)] or None)
+
+
+SIZE = (number("h", "Rows."), number("w", "Columns."))
 
 
 def size(ask: Ask) -> tuple[int, int]:
@@ -168,21 +172,166 @@ def resize(ask: Ask) -> Reply:
     return empty(200)
 
 
+SIGNAL = text("signal", "Its name or number.")
+SECONDS = number("t", "Seconds to wait before it is killed; -1 for as long as it takes.")
+
 ROUTES = (
-    Route("GET", "/containers/json", listing),
-    Route("POST", "/containers/create", create, "json"),
-    Route("POST", "/containers/prune", prune, slow=True),
-    Route("GET", "/containers/{name}/json", inspect),
-    Route("GET", "/containers/{name}/top", top),
-    Route("GET", "/containers/{name}/changes", changes),
-    Route("POST", "/containers/{name}/start", start, slow=True),
-    Route("POST", "/containers/{name}/stop", stop, slow=True),
-    Route("POST", "/containers/{name}/restart", restart, slow=True),
-    Route("POST", "/containers/{name}/kill", kill, slow=True),
-    Route("POST", "/containers/{name}/pause", pause),
-    Route("POST", "/containers/{name}/unpause", unpause),
-    Route("POST", "/containers/{name}/rename", rename),
-    Route("POST", "/containers/{name}/resize", resize),
-    Route("POST", "/containers/{name}/update", update, "json"),
-    Route("DELETE", "/containers/{name}", remove, slow=True),
+    Route(
+        "GET",
+        "/containers/json",
+        listing,
+        says="List containers",
+        query=(
+            flag("all", "Those that do not run, too."),
+            number("limit", "The newest so many, whether they run or not."),
+            flag("size", "Without effect: sizes are not told."),
+            filters(container_list.FILTERS),
+        ),
+        gives={200: list[answer.ContainerSummary]},
+        refuses=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/containers/create",
+        create,
+        "json",
+        says="Create a container",
+        query=(text("name", "Its name; one is made up where none is given."), text("platform", "Without effect.")),
+        takes=ContainerBody,
+        gives={201: answer.ContainerCreated},
+        refuses=(403, 404, 409),
+    ),
+    Route(
+        "POST",
+        "/containers/prune",
+        prune,
+        slow=True,
+        says="Remove the containers that do not run",
+        query=(filters(PRUNE),),
+        gives={200: answer.ContainersPruned},
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/json",
+        inspect,
+        says="Inspect a container",
+        query=(flag("size", "Without effect: sizes are not told."),),
+        gives={200: answer.Container},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/top",
+        top,
+        says="List a container's processes",
+        query=(text("ps_args", "Words for ps; -ef where there are none."),),
+        gives={200: answer.ProcessList},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/changes",
+        changes,
+        says="List the files that a container changed",
+        gives={200: list[answer.Change] | None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/start",
+        start,
+        slow=True,
+        says="Start a container",
+        query=(text("detachKeys", "Without effect."),),
+        gives={204: None, 304: None},
+        refuses=(403, 409),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/stop",
+        stop,
+        slow=True,
+        says="Stop a container",
+        query=(SECONDS, SIGNAL),
+        gives={204: None, 304: None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/restart",
+        restart,
+        slow=True,
+        says="Stop a container and start it again",
+        query=(SECONDS, SIGNAL),
+        gives={204: None},
+        refuses=(403, 409),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/kill",
+        kill,
+        slow=True,
+        says="Send a container a signal",
+        query=(SIGNAL,),
+        gives={204: None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/pause",
+        pause,
+        says="Freeze a container's processes",
+        gives={204: None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/unpause",
+        unpause,
+        says="Let a paused container's processes go on",
+        gives={204: None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/rename",
+        rename,
+        says="Rename a container",
+        query=(text("name", "Its new name."),),
+        gives={204: None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/resize",
+        resize,
+        says="Resize a container's terminal",
+        query=SIZE,
+        gives={200: None},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/update",
+        update,
+        "json",
+        says="Change a container's limits and restart policy",
+        takes=UpdateBody,
+        gives={200: answer.ContainerUpdated},
+        refuses=(409,),
+    ),
+    Route(
+        "DELETE",
+        "/containers/{name}",
+        remove,
+        slow=True,
+        says="Remove a container",
+        query=(
+            flag("force", "One that runs, too."),
+            flag("v", "Its anonymous volumes, too."),
+            flag("link", "Refused."),
+        ),
+        gives={204: None},
+        refuses=(409,),
+    ),
 )

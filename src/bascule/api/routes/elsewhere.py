@@ -1,6 +1,7 @@
 """What a Docker daemon can do and this one says no to, each with the reason."""
 
 from bascule.api.ask import Ask, Reply, Stream, reply
+from bascule.api.shapes.system_answer import CachesPruned
 from bascule.api.table import Answer, Route
 from bascule.model.errors import BasculeError, NotImplementedHere, Unavailable
 
@@ -12,6 +13,7 @@ NO_BUILD = "Bascule builds no images: build elsewhere, then `docker load` or `do
 NO_PLUGINS = "Bascule has no plugins of Docker's kind"
 NO_REGISTRY = "Bascule does not talk to registries itself: `skopeo login` keeps the credentials that a pull uses"
 NO_COMMIT = "Bascule makes no images from containers: `docker export`, then `docker import`"
+REFUSED = "Refused"
 NO_SWARM_MODE = "Bascule has no swarm mode"
 
 
@@ -27,33 +29,31 @@ def no_cache(_: Ask) -> Reply:
     return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 
+def _no(method: str, path: str, why: str, kind: type[BasculeError] = NotImplementedHere) -> Route:
+    return Route(method, path, _refuse(kind, why), says=REFUSED, refuses=(kind.status,))
+
+
 _MANAGED = ("services", "nodes", "tasks", "secrets", "configs")
 
 ROUTES = (
     *(
-        Route(method, f"/{noun}{rest}", _refuse(Unavailable, NO_SWARM))
+        _no(method, f"/{noun}{rest}", NO_SWARM, Unavailable)
         for noun in _MANAGED
         for method in ("GET", "POST", "DELETE")
         for rest in ("", "/{name}")
     ),
-    Route("GET", "/swarm", _refuse(Unavailable, NO_SWARM)),
-    Route("GET", "/swarm/unlockkey", _refuse(Unavailable, NO_SWARM)),
-    Route("POST", "/swarm/leave", _refuse(Unavailable, "This node is not part of a swarm")),
-    *(
-        Route("POST", f"/swarm/{verb}", _refuse(NotImplementedHere, NO_SWARM_MODE))
-        for verb in ("init", "join", "update", "unlock")
-    ),
-    Route("POST", "/build/prune", no_cache),
-    Route("POST", "/build", _refuse(NotImplementedHere, NO_BUILD)),
-    Route("POST", "/session", _refuse(NotImplementedHere, NO_BUILD)),
-    Route("POST", "/grpc", _refuse(NotImplementedHere, NO_BUILD)),
-    Route("POST", "/commit", _refuse(NotImplementedHere, NO_COMMIT)),
-    Route("POST", "/auth", _refuse(NotImplementedHere, NO_REGISTRY)),
-    Route("GET", "/images/search", _refuse(NotImplementedHere, NO_REGISTRY)),
-    Route("POST", "/images/{name}/push", _refuse(NotImplementedHere, NO_REGISTRY)),
-    Route("GET", "/distribution/{name}/json", _refuse(NotImplementedHere, NO_REGISTRY)),
-    *(
-        Route(method, "/plugins/{name}", _refuse(NotImplementedHere, NO_PLUGINS))
-        for method in ("GET", "POST", "DELETE")
-    ),
+    _no("GET", "/swarm", NO_SWARM, Unavailable),
+    _no("GET", "/swarm/unlockkey", NO_SWARM, Unavailable),
+    _no("POST", "/swarm/leave", "This node is not part of a swarm", Unavailable),
+    *(_no("POST", f"/swarm/{verb}", NO_SWARM_MODE) for verb in ("init", "join", "update", "unlock")),
+    Route("POST", "/build/prune", no_cache, says="There is no build cache", gives={200: CachesPruned}),
+    _no("POST", "/build", NO_BUILD),
+    _no("POST", "/session", NO_BUILD),
+    _no("POST", "/grpc", NO_BUILD),
+    _no("POST", "/commit", NO_COMMIT),
+    _no("POST", "/auth", NO_REGISTRY),
+    _no("GET", "/images/search", NO_REGISTRY),
+    _no("POST", "/images/{name}/push", NO_REGISTRY),
+    _no("GET", "/distribution/{name}/json", NO_REGISTRY),
+    *(_no(method, "/plugins/{name}", NO_PLUGINS) for method in ("GET", "POST", "DELETE")),
 )

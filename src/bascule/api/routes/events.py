@@ -4,9 +4,10 @@ import asyncio
 
 from bascule.api.ask import JSON, Ask
 from bascule.api.shapes import event as shape
+from bascule.api.shapes import system_answer as answer
 from bascule.api.shapes import values
 from bascule.api.shapes.times import SECOND
-from bascule.api.table import Route
+from bascule.api.table import Media, Route, filters, moment
 from bascule.model.events import Event
 
 # A client that is further behind than this is cut off: it can ask again with `since`.
@@ -50,4 +51,17 @@ async def _tell(ask: Ask, event: Event, waiting: "asyncio.Queue[Event]") -> None
     await ask.exchange.write(values.encode(shape.show(event)))
 
 
-ROUTES = (Route("GET", "/events", events),)
+ROUTES = (
+    Route(
+        "GET",
+        "/events",
+        events,
+        says="What happens, as it happens",
+        query=(
+            filters(shape.FILTERS),
+            moment("since", "What has happened from then on comes first."),
+            moment("until", "The answer ends then."),
+        ),
+        gives={200: Media((JSON,), answer.Event)},
+    ),
+)

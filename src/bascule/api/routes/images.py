@@ -6,8 +6,9 @@ from typing import IO
 
 from bascule.api.ask import JSON, TAR, Ask, Reply, Stream, empty, reply
 from bascule.api.shapes import image as shape
+from bascule.api.shapes import image_answer as answer
 from bascule.api.shapes import values
-from bascule.api.table import Route
+from bascule.api.table import Media, Route, filters, flag, text
 from bascule.model.container import Image
 from bascule.model.errors import Invalid
 
@@ -118,15 +119,121 @@ def prune(ask: Ask) -> Reply:
     return reply({"ImagesDeleted": shape.removed(gone) or None, "SpaceReclaimed": space})
 
 
+TOLD = Media((JSON,), answer.Progress)
+NAMES = text("names", "The images' names, with commas between them.")
+PLATFORM = text("platform", "Without effect.")
+
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/images/json", listing),
-    Route("POST", "/images/create", create, "stream"),
-    Route("POST", "/images/load", load, "stream"),
-    Route("GET", "/images/get", save, slow=True),
-    Route("POST", "/images/prune", prune, slow=True),
-    Route("GET", "/images/{name}/json", inspect),
-    Route("GET", "/images/{name}/history", history),
-    Route("GET", "/images/{name}/get", save, slow=True),
-    Route("POST", "/images/{name}/tag", tag),
-    Route("DELETE", "/images/{name}", remove, slow=True),
+    Route(
+        "GET",
+        "/images/json",
+        listing,
+        says="List images",
+        query=(
+            filters(shape.FILTERS),
+            flag("all", "Without effect: there are no images between others."),
+            flag("digests", "Without effect."),
+            flag("shared-size", "Without effect."),
+            flag("manifests", "Without effect."),
+        ),
+        gives={200: list[answer.ImageSummary]},
+        refuses=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/images/create",
+        create,
+        "stream",
+        says="Pull an image, or import a tar as one",
+        query=(
+            text("fromImage", "What is pulled."),
+            text("fromSrc", "`-`: the tar is the body."),
+            text("repo", "The imported image's name."),
+            text("tag", "Its tag, or the tag or digest that is pulled."),
+            text("message", "A comment on the import."),
+            text("changes", "A Dockerfile's instructions, one a line."),
+            PLATFORM,
+        ),
+        gives={200: TOLD},
+        refuses=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/images/load",
+        load,
+        "stream",
+        says="Load the images in a tar",
+        query=(flag("quiet", "Without effect."), PLATFORM),
+        gives={200: TOLD},
+    ),
+    Route(
+        "GET",
+        "/images/get",
+        save,
+        slow=True,
+        says="Several images as one tar",
+        query=(NAMES, PLATFORM),
+        gives={200: Media((TAR,))},
+        refuses=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/images/prune",
+        prune,
+        slow=True,
+        says="Remove the images that nothing uses",
+        query=(filters(shape.PRUNE),),
+        gives={200: answer.ImagesPruned},
+    ),
+    Route(
+        "GET",
+        "/images/{name}/json",
+        inspect,
+        says="Inspect an image",
+        query=(flag("manifests", "Without effect."), PLATFORM),
+        gives={200: answer.Image},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/images/{name}/history",
+        history,
+        says="What an image was made by",
+        query=(PLATFORM,),
+        gives={200: list[answer.HistoryStep]},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/images/{name}/get",
+        save,
+        slow=True,
+        says="An image as a tar",
+        query=(NAMES, PLATFORM),
+        gives={200: Media((TAR,))},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/images/{name}/tag",
+        tag,
+        says="Give an image a further name",
+        query=(text("repo", "The name."), text("tag", "Its tag; latest where there is none.")),
+        gives={201: None},
+        refuses=(409,),
+    ),
+    Route(
+        "DELETE",
+        "/images/{name}",
+        remove,
+        slow=True,
+        says="Remove an image, or one of its names",
+        query=(
+            flag("force", "Though containers that do not run use it."),
+            flag("noprune", "Without effect: images have no parents here."),
+            PLATFORM,
+        ),
+        gives={200: list[answer.ImageRemoved]},
+        refuses=(403, 409),
+    ),
 )

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-from bascule.api.ask import Ask, Reply, empty, lines, reply
-from bascule.api.shapes import endpoint, filters, network, values
-from bascule.api.table import Route
+from bascule.api.ask import TEXT, Ask, Reply, empty, lines, reply
+from bascule.api.shapes import endpoint, network, values
+from bascule.api.shapes import network_answer as answer
+from bascule.api.shapes.filters import PRUNE, wanted
+from bascule.api.table import Media, Route, filters, flag, text
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.typed import made
@@ -32,7 +34,7 @@ def inspect(ask: Ask) -> Reply:
 
 
 def create(ask: Ask) -> Reply:
-    spec = network.spec(ask.body(network.CreateBody))
+    spec = network.spec(ask.body(network.NetworkBody))
     if ask.flag("dryRun"):
         return lines(made(ask.engine.plan(spec), ask.engine.settings.table))
     return reply({"Id": ask.engine.create(spec).id, "Warning": ""}, 201)
@@ -46,14 +48,14 @@ def remove(ask: Ask) -> Reply:
 
 
 def prune(ask: Ask) -> Reply:
-    asked, now = ask.filters(filters.PRUNE), ask.house.now()
+    asked, now = ask.filters(PRUNE), ask.house.now()
 
-    def wanted(net: Network) -> bool:
-        return filters.wanted(asked, net.labels, net.created, now)
+    def meant(net: Network) -> bool:
+        return wanted(asked, net.labels, net.created, now)
 
     if ask.flag("dryRun"):
-        return lines(ask.engine.plan_prune(wanted))
-    gone = ask.engine.prune(wanted)
+        return lines(ask.engine.plan_prune(meant))
+    gone = ask.engine.prune(meant)
     return reply({"NetworksDeleted": [net.name for net in gone] or None})
 
 
@@ -83,12 +85,76 @@ def disconnect(ask: Ask) -> Reply:
     return empty(200)
 
 
+DRY_RUN = flag("dryRun", "Answer the ip and nft lines that this comes to, and change nothing.")
+
 ROUTES = (
-    Route("GET", "/networks", listing),
-    Route("POST", "/networks/create", create, "json"),
-    Route("POST", "/networks/prune", prune),
-    Route("GET", "/networks/{name}", inspect),
-    Route("DELETE", "/networks/{name}", remove),
-    Route("POST", "/networks/{name}/connect", connect, "json"),
-    Route("POST", "/networks/{name}/disconnect", disconnect, "json"),
+    Route(
+        "GET",
+        "/networks",
+        listing,
+        says="List networks",
+        query=(filters(network.LIST),),
+        gives={200: list[answer.Network]},
+    ),
+    Route(
+        "POST",
+        "/networks/create",
+        create,
+        "json",
+        says="Create a network",
+        query=(DRY_RUN,),
+        takes=network.NetworkBody,
+        gives={201: answer.NetworkCreated, 200: Media((TEXT,))},
+        refuses=(403, 404, 409),
+    ),
+    Route(
+        "POST",
+        "/networks/prune",
+        prune,
+        says="Remove the networks that nothing is connected to",
+        query=(filters(PRUNE), DRY_RUN),
+        gives={200: answer.NetworksPruned},
+    ),
+    Route(
+        "GET",
+        "/networks/{name}",
+        inspect,
+        says="Inspect a network",
+        query=(
+            flag("verbose", "Without effect: what is told is everything."),
+            text("scope", "Without effect: every network is local."),
+        ),
+        gives={200: answer.Network},
+    ),
+    Route(
+        "DELETE",
+        "/networks/{name}",
+        remove,
+        says="Remove a network",
+        query=(DRY_RUN,),
+        gives={204: None, 200: Media((TEXT,))},
+        refuses=(403, 409),
+    ),
+    Route(
+        "POST",
+        "/networks/{name}/connect",
+        connect,
+        "json",
+        says="Connect a container to a network",
+        query=(DRY_RUN,),
+        takes=endpoint.ConnectBody,
+        gives={200: None},
+        refuses=(403, 409),
+    ),
+    Route(
+        "POST",
+        "/networks/{name}/disconnect",
+        disconnect,
+        "json",
+        says="Disconnect a container from a network",
+        query=(DRY_RUN,),
+        takes=endpoint.ConnectBody,
+        gives={200: None},
+        refuses=(403, 409),
+    ),
 )

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from bascule.api import hijack
 from bascule.api.ask import JSON, Ask, Reply, Stream, empty, reply
-from bascule.api.routes.containers import size
+from bascule.api.routes.containers import SIZE, size
 from bascule.api.shapes import container as shape
+from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes import container_spec, frames, values
 from bascule.api.shapes import stats as sample
 from bascule.api.shapes.container_body import ExecBody, ExecStartBody
-from bascule.api.table import Route
+from bascule.api.table import Media, Route, flag, moment, text
 from bascule.containers.logs import LogLine
+from bascule.containers.waiting import CONDITIONS
 from bascule.model.container import Container
 from bascule.model.errors import BasculeError, Conflict, Invalid, NotFound
 
@@ -22,18 +23,19 @@ async def wait(ask: Ask) -> None:
     """The head is sent as soon as the wait is registered: `docker run` starts the container only then."""
     waiter = await ask.call(partial(ask.containers.wait, ask.name, ask.text("condition") or "not-running"))
     ask.begin(JSON)
-    answer: dict[str, object]
+    ended: answer.Ended
     try:
         code = await asyncio.wrap_future(waiter)
-        answer = {"StatusCode": code}
+        ended = {"StatusCode": code}
     except BasculeError as refusal:
-        answer = {"StatusCode": 125, "Error": {"Message": str(refusal)}}
-    await ask.exchange.write(values.encode(answer))
+        ended = {"StatusCode": 125, "Error": {"Message": str(refusal)}}
+    await ask.exchange.write(values.encode(ended))
     ask.exchange.end()
 
 
 def _streams(ask: Ask) -> tuple[int, ...]:
-    return tuple(number for number, name in ((1, "stdout"), (2, "stderr")) if ask.flag(name))
+    asked = ((1, ask.flag("stdout")), (2, ask.flag("stderr")))
+    return tuple(number for number, wanted in asked if wanted)
 
 
 def logs(ask: Ask) -> Stream:
@@ -156,17 +158,95 @@ async def _sample(ask: Ask, ref: str) -> tuple[Container, sample.Sample]:
     return await ask.call(look)
 
 
-def _usage(ask: Ask, found: Container, now: sample.Sample, before: sample.Sample) -> dict[str, Any]:
+def _usage(ask: Ask, found: Container, now: sample.Sample, before: sample.Sample) -> answer.Stats:
     return sample.show(found, now, before, ask.house.about.memory)
 
 
+SHELL = Media((frames.MULTIPLEXED, frames.RAW))
+STREAMS = (flag("stdout", "The standard output."), flag("stderr", "The standard error."))
+
 ROUTES = (
-    Route("POST", "/containers/{name}/wait", wait),
-    Route("GET", "/containers/{name}/logs", logs),
-    Route("GET", "/containers/{name}/stats", stats),
-    Route("POST", "/containers/{name}/attach", attach),
-    Route("POST", "/containers/{name}/exec", exec_create, "json"),
-    Route("POST", "/exec/{name}/start", exec_start, "json"),
-    Route("GET", "/exec/{name}/json", exec_inspect),
-    Route("POST", "/exec/{name}/resize", exec_resize),
+    Route(
+        "POST",
+        "/containers/{name}/wait",
+        wait,
+        says="Wait until a container has ended",
+        query=(text("condition", "What is waited for.", "", *CONDITIONS),),
+        gives={200: answer.Ended},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/logs",
+        logs,
+        says="What a container has written",
+        query=(
+            *STREAMS,
+            flag("follow", "And what it writes from now on."),
+            text("tail", "The last so many lines; `all`."),
+            moment("since", "Nothing before."),
+            moment("until", "Nothing after."),
+            flag("timestamps", "Each line begins with its time."),
+            flag("details", "Each line begins with its log's attributes."),
+        ),
+        gives={200: SHELL},
+        refuses=(409,),
+    ),
+    Route(
+        "GET",
+        "/containers/{name}/stats",
+        stats,
+        says="What a container uses",
+        query=(
+            flag("stream", "A sample a second; unless told otherwise."),
+            flag("one-shot", "One sample at once, without one before it."),
+        ),
+        gives={200: Media((JSON,), answer.Stats)},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/attach",
+        attach,
+        says="Join a container's standard streams",
+        query=(
+            *STREAMS,
+            flag("stdin", "The standard input."),
+            flag("stream", "What comes from now on."),
+            flag("logs", "What has come before."),
+            text("detachKeys", "What is typed to leave: `ctrl-p,ctrl-q`."),
+        ),
+        gives={101: None, 200: SHELL},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/containers/{name}/exec",
+        exec_create,
+        "json",
+        says="Prepare a further process in a container",
+        takes=ExecBody,
+        gives={201: answer.ExecCreated},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/exec/{name}/start",
+        exec_start,
+        "json",
+        says="Start a further process, and join its standard streams",
+        takes=ExecStartBody,
+        gives={101: None, 200: SHELL},
+        refuses=(409,),
+    ),
+    Route("GET", "/exec/{name}/json", exec_inspect, says="Inspect a further process", gives={200: answer.Exec}),
+    Route(
+        "POST",
+        "/exec/{name}/resize",
+        exec_resize,
+        says="Resize a further process's terminal",
+        query=SIZE,
+        gives={200: None},
+        refuses=(409,),
+    ),
 )

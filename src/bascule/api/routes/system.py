@@ -1,11 +1,13 @@
 """What the daemon says of itself."""
 
 from collections import Counter
+from typing import Any
 
-from bascule.api.ask import TEXT, Ask, Reply, reply
+from bascule.api.ask import JSON, TEXT, Ask, Reply, reply
 from bascule.api.routes.containers import everything
 from bascule.api.shapes import image, system
-from bascule.api.table import Route
+from bascule.api.shapes import system_answer as answer
+from bascule.api.table import Media, Route, flag, text
 
 _PONG = Reply(200, b"OK", TEXT, system.PING)
 
@@ -45,10 +47,31 @@ def usage(ask: Ask) -> Reply:
     )
 
 
+async def openapi(ask: Ask) -> Reply:
+    """This description."""
+    return Reply(200, ask.house.description(), JSON)
+
+
+PINGED = {200: Media((TEXT,))}
+
 ROUTES = (
-    Route("GET", "/_ping", ping),
-    Route("HEAD", "/_ping", ping),
-    Route("GET", "/version", version),
-    Route("GET", "/info", info),
-    Route("GET", "/system/df", usage, slow=True),
+    Route("GET", "/_ping", ping, says="Whether the daemon is there", gives=PINGED),
+    Route("HEAD", "/_ping", ping, says="Whether the daemon is there: the headers alone", gives={200: None}),
+    Route(
+        "GET", "/version", version, says="The versions of the daemon and of its API", gives={200: answer.Version}
+    ),
+    Route("GET", "/info", info, says="What the daemon says of itself and its machine", gives={200: answer.Info}),
+    Route(
+        "GET",
+        "/system/df",
+        usage,
+        slow=True,
+        says="What is kept",
+        query=(
+            text("type", "Without effect: everything is told."),
+            flag("verbose", "Without effect: everything is told."),
+        ),
+        gives={200: answer.Usage},
+    ),
+    Route("GET", "/openapi.json", openapi, says="This description", gives={200: dict[str, Any]}),
 )

@@ -3,10 +3,13 @@
 from collections import Counter
 
 from bascule.api.ask import Ask, Reply, empty, reply
-from bascule.api.shapes import filters
 from bascule.api.shapes import image as shape
-from bascule.api.table import Route
+from bascule.api.shapes import image_answer as answer
+from bascule.api.shapes.filters import PRUNE, wanted
+from bascule.api.table import Route, filters, flag
 from bascule.model.container import Volume
+
+PRUNABLE = ("all", *PRUNE)
 
 
 def _users(ask: Ask) -> Counter[str]:
@@ -38,20 +41,53 @@ def remove(ask: Ask) -> Reply:
 
 def prune(ask: Ask) -> Reply:
     """Anonymous ones, unless `all` is asked for (from 1.42 on; before, all are meant)."""
-    asked, now = ask.filters(("all", *filters.PRUNE)), ask.house.now()
+    asked, now = ask.filters(PRUNABLE), ask.house.now()
     everything = asked.flag("all") is True or ask.version < (1, 42)
 
-    def wanted(one: Volume) -> bool:
-        return (everything or one.anonymous) and filters.wanted(asked, one.labels, one.created, now)
+    def meant(one: Volume) -> bool:
+        return (everything or one.anonymous) and wanted(asked, one.labels, one.created, now)
 
-    gone = ask.containers.volumes.prune(wanted)
+    gone = ask.containers.volumes.prune(meant)
     return reply({"VolumesDeleted": [one.id for one in gone] or None, "SpaceReclaimed": 0})
 
 
 ROUTES = (
-    Route("GET", "/volumes", listing),
-    Route("POST", "/volumes/create", create, "json"),
-    Route("POST", "/volumes/prune", prune, slow=True),
-    Route("GET", "/volumes/{name}", inspect),
-    Route("DELETE", "/volumes/{name}", remove, slow=True),
+    Route(
+        "GET",
+        "/volumes",
+        listing,
+        says="List volumes",
+        query=(filters(shape.VOLUMES),),
+        gives={200: answer.VolumeList},
+    ),
+    Route(
+        "POST",
+        "/volumes/create",
+        create,
+        "json",
+        says="Create a volume",
+        takes=shape.VolumeBody,
+        gives={201: answer.Volume},
+        refuses=(409,),
+    ),
+    Route(
+        "POST",
+        "/volumes/prune",
+        prune,
+        slow=True,
+        says="Remove the volumes that nothing uses",
+        query=(filters(PRUNABLE),),
+        gives={200: answer.VolumesPruned},
+    ),
+    Route("GET", "/volumes/{name}", inspect, says="Inspect a volume", gives={200: answer.Volume}),
+    Route(
+        "DELETE",
+        "/volumes/{name}",
+        remove,
+        slow=True,
+        says="Remove a volume",
+        query=(flag("force", "No refusal where it is not there."),),
+        gives={204: None},
+        refuses=(409,),
+    ),
 )

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes import endpoint, mounts, ports, times
+from bascule.api.shapes.network_answer import EndpointSettings
 from bascule.model.container import Container, ContainerSpec, Exec, Image, Resources, State
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.names import short
@@ -13,6 +14,7 @@ Places = Mapping[str, tuple[EndpointSpec, Endpoint | None]]
 """By network name: what was asked for, and what is while the container runs."""
 
 DEFAULT = "bridge"
+_UNSET: answer.Unset = {"UsernsMode": "", "Isolation": "", "Runtime": "", "Cgroup": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def is_running(state: State) -> bool:
     return state.status in ("running", "paused", "restarting")
 
 
-def inspect(container: Container, around: Around, version: tuple[int, int]) -> dict[str, Any]:
+def inspect(container: Container, around: Around, version: tuple[int, int]) -> answer.Container:
     """GET /containers/{id}/json."""
     spec = container.spec
     return {
@@ -63,7 +65,7 @@ def inspect(container: Container, around: Around, version: tuple[int, int]) -> d
     }
 
 
-def state(of: State) -> dict[str, Any]:
+def state(of: State) -> answer.ContainerState:
     return {
         "Status": of.status,
         "Running": is_running(of),
@@ -79,7 +81,7 @@ def state(of: State) -> dict[str, Any]:
     }
 
 
-def config(container: Container, image: Image | None) -> dict[str, Any]:
+def config(container: Container, image: Image | None) -> answer.Config:
     """What was asked for, with what the image adds where nothing was."""
     spec = container.spec
     base = image.config if image else None
@@ -88,7 +90,7 @@ def config(container: Container, image: Image | None) -> dict[str, Any]:
     given = spec.entrypoint is not None
     entrypoint = spec.entrypoint if given else (base.entrypoint if base else ())
     command = spec.command or (() if given or base is None else base.command)
-    shown: dict[str, Any] = {
+    shown: answer.Config = {
         "Hostname": spec.hostname or short(container.id),
         "Domainname": spec.domainname,
         "User": spec.user or (base.user if base else ""),
@@ -118,7 +120,7 @@ def config(container: Container, image: Image | None) -> dict[str, Any]:
     return shown
 
 
-def host_config(spec: ContainerSpec) -> dict[str, Any]:
+def host_config(spec: ContainerSpec) -> answer.HostConfig:
     return {
         "Binds": mounts.binds(spec.mounts),
         "ContainerIDFile": "",
@@ -147,7 +149,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "ReadonlyRootfs": spec.read_only,
         "SecurityOpt": list(spec.security_opt) or None,
         "UTSMode": spec.uts_mode,
-        **dict.fromkeys(("UsernsMode", "Isolation", "Runtime", "Cgroup"), ""),
+        **_UNSET,
         **limits(spec.resources),
         "Devices": [_device(text) for text in spec.devices] or [],
         "DeviceCgroupRules": None,
@@ -160,7 +162,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def limits(of: Resources) -> dict[str, Any]:
+def limits(of: Resources) -> answer.Limits:
     return {
         "ShmSize": of.shm_size,
         "CpuShares": of.cpu_shares,
@@ -181,12 +183,12 @@ def limits(of: Resources) -> dict[str, Any]:
     }
 
 
-def _device(text: str) -> dict[str, str]:
+def _device(text: str) -> answer.Device:
     host, inside, permissions = [*text.split(":"), "", ""][:3]
     return {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": permissions or "rwm"}
 
 
-def networks(container: Container, places: Places, version: tuple[int, int]) -> dict[str, Any]:
+def networks(container: Container, places: Places, version: tuple[int, int]) -> dict[str, EndpointSettings]:
     """NetworkSettings.Networks."""
     return {
         name: endpoint.show(asked, ep, container=container.id, named=name != DEFAULT, version=version)
@@ -194,22 +196,12 @@ def networks(container: Container, places: Places, version: tuple[int, int]) -> 
     }
 
 
-def network_settings(container: Container, places: Places, version: tuple[int, int]) -> dict[str, Any]:
+def network_settings(container: Container, places: Places, version: tuple[int, int]) -> answer.NetworkSettings:
     """NetworkSettings: the fields at its top are those of the default bridge, a relic of Docker's first years."""
     live = [ep for _, ep in places.values() if ep]
     asked, first = places.get(DEFAULT, (EndpointSpec(), None))
     relic = endpoint.show(asked, first, container=container.id, named=False, version=version)
     exposed = container.spec.exposed if is_running(container.state) else ()
-    fields = (
-        "EndpointID",
-        "Gateway",
-        "GlobalIPv6Address",
-        "GlobalIPv6PrefixLen",
-        "IPAddress",
-        "IPPrefixLen",
-        "IPv6Gateway",
-        "MacAddress",
-    )
     return {
         "Bridge": "",
         "SandboxID": container.sandbox,
@@ -220,12 +212,19 @@ def network_settings(container: Container, places: Places, version: tuple[int, i
         "LinkLocalIPv6PrefixLen": 0,
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        **{name: relic[name] for name in fields},
+        "EndpointID": relic["EndpointID"],
+        "Gateway": relic["Gateway"],
+        "GlobalIPv6Address": relic["GlobalIPv6Address"],
+        "GlobalIPv6PrefixLen": relic["GlobalIPv6PrefixLen"],
+        "IPAddress": relic["IPAddress"],
+        "IPPrefixLen": relic["IPPrefixLen"],
+        "IPv6Gateway": relic["IPv6Gateway"],
+        "MacAddress": relic["MacAddress"],
         "Networks": networks(container, places, version),
     }
 
 
-def execution(of: Exec) -> dict[str, Any]:
+def execution(of: Exec) -> answer.Exec:
     """GET /exec/{id}/json."""
     command = of.spec.command
     return {

@@ -141,7 +141,7 @@ class HealthBody(Struct):
     Test: list[str] | None = None
 
 
-class CreateBody(Struct):
+class ContainerBody(Struct):
     """POST /containers/create: Docker's Config, with the other two parts in it."""
 
     Hostname: str | None = None

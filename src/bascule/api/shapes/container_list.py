@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes import mounts, ports, times
 from bascule.api.shapes.container import Places, is_running, networks
 from bascule.api.shapes.filters import Filters
@@ -55,7 +55,7 @@ class Line:
         return tuple(dict.fromkeys((*base, *self.container.spec.exposed)))
 
 
-def show(line: Line, volumes: Mapping[str, str], version: tuple[int, int], now: int) -> dict[str, Any]:
+def show(line: Line, volumes: Mapping[str, str], version: tuple[int, int], now: int) -> answer.ContainerSummary:
     container = line.container
     state = container.state
     live = is_running(state)

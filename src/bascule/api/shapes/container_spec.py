@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from bascule.api.shapes import endpoint, mounts, ports
 from bascule.api.shapes.container_body import (
-    CreateBody,
+    ContainerBody,
     ExecBody,
     HostConfigBody,
     NetworkingBody,
@@ -34,7 +34,7 @@ _WORD = re.compile(r"\S+")
 _UNDEFINED = "This would result in undefined behavior"
 
 
-def spec(body: CreateBody, version: tuple[int, int]) -> tuple[ContainerSpec, list[str]]:
+def spec(body: ContainerBody, version: tuple[int, int]) -> tuple[ContainerSpec, list[str]]:
     """The container that is asked for, and warnings.  Raises Invalid."""
     host = body.HostConfig or HostConfigBody()
     mode = network_mode(body, host)
@@ -70,7 +70,7 @@ def spec(body: CreateBody, version: tuple[int, int]) -> tuple[ContainerSpec, lis
     ), warnings
 
 
-def _entrypoint(body: CreateBody) -> tuple[str, ...] | None:
+def _entrypoint(body: ContainerBody) -> tuple[str, ...] | None:
     """[""] is how clients say "none at all"; nothing or [] leaves the image its own."""
     if not body.Entrypoint:
         return None
@@ -78,7 +78,7 @@ def _entrypoint(body: CreateBody) -> tuple[str, ...] | None:
     return () if found == ("",) else found
 
 
-def _host(host: HostConfigBody, body: CreateBody) -> dict[str, Any]:
+def _host(host: HostConfigBody, body: ContainerBody) -> dict[str, Any]:
     return {
         "ports": ports.bindings(host.PortBindings or {}),
         "publish_all": bool(host.PublishAllPorts),
@@ -110,7 +110,7 @@ def _host(host: HostConfigBody, body: CreateBody) -> dict[str, Any]:
     }
 
 
-def _mounts(host: HostConfigBody, body: CreateBody) -> tuple[Mount, ...]:
+def _mounts(host: HostConfigBody, body: ContainerBody) -> tuple[Mount, ...]:
     """Everything that is mounted; an image's or Config's volume at a place that is taken gives way."""
     given = mounts.all_different(
         [
@@ -124,7 +124,7 @@ def _mounts(host: HostConfigBody, body: CreateBody) -> tuple[Mount, ...]:
     return (*given, *(one for one in volumes if one.target not in taken))
 
 
-def network_mode(body: CreateBody, host: HostConfigBody) -> str:
+def network_mode(body: ContainerBody, host: HostConfigBody) -> str:
     """The mode with its default spelled out, as the daemon keeps it.  Raises Invalid."""
     if body.NetworkDisabled:
         return "none"
@@ -134,7 +134,7 @@ def network_mode(body: CreateBody, host: HostConfigBody) -> str:
     return "bridge" if mode == "default" else mode
 
 
-def _check_mode(mode: str, body: CreateBody, host: HostConfigBody) -> None:
+def _check_mode(mode: str, body: ContainerBody, host: HostConfigBody) -> None:
     if mode.startswith("container:"):
         for told, conflict in (
             (body.Hostname, "hostname and the network mode"),
@@ -155,7 +155,7 @@ def _check_mode(mode: str, body: CreateBody, host: HostConfigBody) -> None:
         raise Invalid(f"conflicting options: host type networking can't be used with links. {_UNDEFINED}")
 
 
-def _check_words(body: CreateBody, host: HostConfigBody) -> None:
+def _check_words(body: ContainerBody, host: HostConfigBody) -> None:
     for name in (body.Hostname, body.Domainname):
         if name and (len(name) > _HOSTNAME_MAX or not _HOSTNAME.fullmatch(name)):
             raise Invalid(f"invalid hostname format: {name}")
@@ -292,7 +292,7 @@ _IGNORED: Mapping[str, str] = {
 }
 
 
-def ignored(host: HostConfigBody, body: CreateBody) -> list[str]:
+def ignored(host: HostConfigBody, body: ContainerBody) -> list[str]:
     """A sentence for each option that is accepted and does nothing here.  Raises Invalid for --gpus, without which
     the container could not do its work."""
     if host.DeviceRequests:

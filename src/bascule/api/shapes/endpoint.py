@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import cast
 
 from msgspec import Struct
 
+from bascule.api.shapes import network_answer as answer
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import Invalid
@@ -91,7 +92,7 @@ def _link_local(texts: Sequence[str]) -> tuple[IPAddress, ...]:
 
 def show(
     asked: EndpointSpec, ep: Endpoint | None, *, container: str, named: bool, version: tuple[int, int]
-) -> dict[str, Any]:
+) -> answer.EndpointSettings:
     """One entry of NetworkSettings.Networks.  *named*: the network's containers have names on it, which is
     everywhere but on the default bridge."""
     v4, v6 = (ep.address(4), ep.address(6)) if ep else (None, None)
@@ -122,8 +123,8 @@ def _gateway(ep: Endpoint | None, version: int) -> str:
     return str(found) if found else ""
 
 
-def _ipam(asked: EndpointSpec) -> dict[str, Any] | None:
-    shown: dict[str, Any] = {f"IPv{a.version}Address": str(a) for a in asked.addresses}
+def _ipam(asked: EndpointSpec) -> answer.EndpointIpam | None:
+    shown = cast(answer.EndpointIpam, {f"IPv{a.version}Address": str(a) for a in asked.addresses})
     if asked.link_local:
         shown["LinkLocalIPs"] = [str(a) for a in asked.link_local]
     return shown or None

@@ -1,7 +1,6 @@
 """Events in Docker's words, and their filters (daemon/events/filter.go)."""
 
-from typing import Any
-
+from bascule.api.shapes import system_answer as answer
 from bascule.api.shapes.filters import Filters
 from bascule.api.shapes.times import SECOND
 from bascule.model.events import Event
@@ -25,15 +24,9 @@ FILTERS = (
 _NAMED = ("config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume")
 
 
-def show(event: Event) -> dict[str, Any]:
+def show(event: Event) -> answer.Event:
     """One line of GET /events; containers' and images' events carry the fields of Docker before 1.22 too."""
-    relic: dict[str, str] = {}
-    if event.type == "container":
-        relic = {"status": event.action, "id": event.id, "from": event.attributes.get("image", "")}
-    elif event.type == "image":
-        relic = {"status": event.action, "id": event.id}
-    return {
-        **relic,
+    shown: answer.Event = {
         "Type": event.type,
         "Action": event.action,
         "Actor": {"ID": event.id, "Attributes": dict(event.attributes)},
@@ -41,6 +34,12 @@ def show(event: Event) -> dict[str, Any]:
         "time": event.time // SECOND,
         "timeNano": event.time,
     }
+    if event.type == "container":
+        from_ = event.attributes.get("image", "")
+        return {"status": event.action, "id": event.id, "from": from_, **shown}
+    if event.type == "image":
+        return {"status": event.action, "id": event.id, **shown}
+    return shown
 
 
 def matches(event: Event, asked: Filters) -> bool:

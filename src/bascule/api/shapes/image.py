@@ -1,11 +1,12 @@
 """Images and volumes in Docker's words."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 
+from bascule.api.shapes import image_answer as answer
 from bascule.api.shapes import times
+from bascule.api.shapes.container_answer import Config
 from bascule.api.shapes.filters import Filters
 from bascule.model.container import Image, ImageConfig, Step, Volume
 from bascule.model.errors import Invalid
@@ -14,9 +15,9 @@ FILTERS = ("before", "dangling", "label", "reference", "since", "until")
 UNNAMED = "<none>:<none>"
 
 
-def summary(image: Image, users: int, version: tuple[int, int]) -> dict[str, Any]:
+def summary(image: Image, users: int, version: tuple[int, int]) -> answer.ImageSummary:
     """One line of GET /images/json."""
-    shown: dict[str, Any] = {
+    shown: answer.ImageSummary = {
         "Id": image.id,
         "ParentId": "",
         "RepoTags": list(image.tags) or ([] if version >= (1, 43) else [UNNAMED]),
@@ -27,12 +28,12 @@ def summary(image: Image, users: int, version: tuple[int, int]) -> dict[str, Any
         "Labels": dict(image.config.labels) or None,
         "Containers": users,
     }
-    return shown if version >= (1, 44) else shown | {"VirtualSize": image.size}
+    return shown if version >= (1, 44) else {**shown, "VirtualSize": image.size}
 
 
-def inspect(image: Image, version: tuple[int, int]) -> dict[str, Any]:
+def inspect(image: Image, version: tuple[int, int]) -> answer.Image:
     """GET /images/{name}/json."""
-    shown: dict[str, Any] = {
+    shown: answer.Image = {
         "Id": image.id,
         "RepoTags": list(image.tags),
         "RepoDigests": [],
@@ -49,11 +50,11 @@ def inspect(image: Image, version: tuple[int, int]) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": list(image.layers)},
         "Metadata": {"LastTagTime": times.NEVER},
     }
-    return shown if version >= (1, 44) else shown | {"VirtualSize": image.size}
+    return shown if version >= (1, 44) else {**shown, "VirtualSize": image.size}
 
 
-def config(of: ImageConfig) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+def config(of: ImageConfig) -> Config:
+    shown: Config = {
         "Hostname": "",
         "Domainname": "",
         "User": of.user,
@@ -79,7 +80,7 @@ def config(of: ImageConfig) -> dict[str, Any]:
     return shown
 
 
-def history(steps: Sequence[Step], image: Image) -> list[dict[str, Any]]:
+def history(steps: Sequence[Step], image: Image) -> list[answer.HistoryStep]:
     """GET /images/{name}/history, newest first: only the newest line has an id and names."""
     return [
         {
@@ -94,9 +95,9 @@ def history(steps: Sequence[Step], image: Image) -> list[dict[str, Any]]:
     ]
 
 
-def removed(done: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+def removed(done: Sequence[tuple[str, str]]) -> list[answer.ImageRemoved]:
     """What a removal tells: [{"Untagged": …}, {"Deleted": …}]."""
-    return [{action.title(): what} for action, what in done]
+    return [{"Untagged": what} if action == "untagged" else {"Deleted": what} for action, what in done]
 
 
 def matching(
@@ -157,7 +158,7 @@ def check_driver(body: VolumeBody) -> None:
         )
 
 
-def volume(of: Volume) -> dict[str, Any]:
+def volume(of: Volume) -> answer.Volume:
     return {
         "CreatedAt": times.rfc3339(of.created - of.created % times.SECOND),
         "Driver": of.driver,

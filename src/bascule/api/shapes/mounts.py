@@ -1,8 +1,8 @@
 """Mounts in Docker's notations: Binds, Mounts, Tmpfs, and a container's Mounts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes.container_body import MountBody
 from bascule.model.container import Mount
 from bascule.model.errors import Invalid
@@ -107,22 +107,30 @@ def all_different(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
     return tuple(seen.values())
 
 
-def show(mounts: Iterable[Mount], volumes: Mapping[str, str]) -> list[dict[str, Any]]:
+def show(mounts: Iterable[Mount], volumes: Mapping[str, str]) -> list[answer.MountPoint]:
     """A container's Mounts; *volumes* are mount points by name."""
     return [_show(one, volumes) for one in mounts]
 
 
-def _show(one: Mount, volumes: Mapping[str, str]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"Type": one.kind}
-    if one.kind == "volume":
-        shown["Name"] = one.source
-    shown["Source"] = volumes.get(one.source, "") if one.kind == "volume" else one.source
-    shown["Destination"] = one.target
-    if one.kind == "volume":
-        shown["Driver"] = "local"
+def _show(one: Mount, volumes: Mapping[str, str]) -> answer.MountPoint:
     propagation = next((word for word in one.options if word in _PROPAGATIONS), "")
-    return shown | {
-        "Mode": ",".join(word for word in one.options if word not in _PROPAGATIONS),
+    mode = ",".join(word for word in one.options if word not in _PROPAGATIONS)
+    if one.kind == "volume":
+        return {
+            "Type": one.kind,
+            "Name": one.source,
+            "Source": volumes.get(one.source, ""),
+            "Destination": one.target,
+            "Driver": "local",
+            "Mode": mode,
+            "RW": not one.read_only,
+            "Propagation": propagation,
+        }
+    return {
+        "Type": one.kind,
+        "Source": one.source,
+        "Destination": one.target,
+        "Mode": mode,
         "RW": not one.read_only,
         "Propagation": propagation or ("rprivate" if one.kind == "bind" else ""),
     }

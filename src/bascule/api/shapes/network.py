@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 from msgspec import Struct
 
 from bascule.api.shapes import filters, times
+from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import Filters
 from bascule.model.addresses import IPAddress, IPNetwork, family
 from bascule.model.endpoint import Endpoint
@@ -31,7 +31,7 @@ class ConfigFromBody(Struct):
     Network: str | None = None
 
 
-class CreateBody(Struct):
+class NetworkBody(Struct):
     """POST /networks/create.  docker-py sends null for whatever the user left out."""
 
     Name: str | None = None
@@ -49,7 +49,7 @@ class CreateBody(Struct):
     Labels: dict[str, str] | None = None
 
 
-def spec(body: CreateBody) -> NetworkSpec:
+def spec(body: NetworkBody) -> NetworkSpec:
     """The network that is asked for.  Raises Invalid for what is no address, with Docker's list of faults."""
     ipam = body.IPAM or IpamBody()
     return NetworkSpec(
@@ -127,8 +127,9 @@ def _pools(bodies: Sequence[PoolBody]) -> tuple[PoolSpec, ...]:
     return tuple(pools)
 
 
-def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> dict[str, Any]:
+def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> answer.Network:
     """A network as list and inspect show it; *members* are its endpoints by container id."""
+    ipam_options = None if net.ipam_options is None else dict(net.ipam_options)
     return {
         "Name": net.name,
         "Id": net.id,
@@ -138,7 +139,7 @@ def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> dict[st
         "Driver": "null" if net.config_only else net.driver,
         "EnableIPv4": net.ipv4,
         "EnableIPv6": net.ipv6,
-        "IPAM": {"Driver": net.ipam_driver, "Options": net.ipam_options, "Config": _config(net)},
+        "IPAM": {"Driver": net.ipam_driver, "Options": ipam_options, "Config": _config(net)},
         "Internal": net.internal,
         "Attachable": net.attachable,
         "Ingress": net.ingress,
@@ -150,9 +151,9 @@ def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> dict[st
     }
 
 
-def _config(net: Network) -> list[dict[str, Any]] | None:
+def _config(net: Network) -> list[answer.IpamConfig] | None:
     """Family by family what was asked for, and where nothing was, what was decided."""
-    shown: list[dict[str, Any]] = []
+    shown: list[answer.IpamConfig] = []
     for version in (4, 6):
         asked = [p for p in net.asked if p.subnet is not None and family(p.subnet) == version]
         decided = [p for p in net.pools if p.family == version]
@@ -160,8 +161,8 @@ def _config(net: Network) -> list[dict[str, Any]] | None:
     return shown or None
 
 
-def _asked_pool(pool: PoolSpec) -> dict[str, Any]:
-    shown: dict[str, Any] = {"Subnet": str(pool.subnet)}
+def _asked_pool(pool: PoolSpec) -> answer.IpamConfig:
+    shown: answer.IpamConfig = {"Subnet": str(pool.subnet)}
     if pool.range:
         shown["IPRange"] = str(pool.range)
     if pool.gateway:
@@ -171,11 +172,14 @@ def _asked_pool(pool: PoolSpec) -> dict[str, Any]:
     return shown
 
 
-def _decided_pool(pool: Pool) -> dict[str, Any]:
-    return {"Subnet": str(pool.subnet)} | ({"Gateway": str(pool.gateway)} if pool.gateway else {})
+def _decided_pool(pool: Pool) -> answer.IpamConfig:
+    shown: answer.IpamConfig = {"Subnet": str(pool.subnet)}
+    if pool.gateway:
+        shown["Gateway"] = str(pool.gateway)
+    return shown
 
 
-def _member(ep: Endpoint) -> dict[str, str]:
+def _member(ep: Endpoint) -> answer.Member:
     v4, v6 = ep.address(4), ep.address(6)
     return {
         "Name": ep.name,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import cast
 
+from bascule.api.shapes.container_answer import Port, PortBinding
 from bascule.api.shapes.container_body import PortBindingBody
 from bascule.model.endpoint import PortSpec, Proto, PublishedPort
 from bascule.model.errors import Invalid
@@ -60,9 +61,9 @@ def _binding(proto: Proto, number: int, body: PortBindingBody) -> PortSpec:
     return PortSpec(number, proto, host, (first, last) if first else None)
 
 
-def show(ports: Iterable[PublishedPort], also: Iterable[tuple[Proto, int]]) -> dict[str, Any]:
+def show(ports: Iterable[PublishedPort], also: Iterable[tuple[Proto, int]]) -> dict[str, list[PortBinding] | None]:
     """NetworkSettings.Ports: what is published, and null for what is only exposed."""
-    shown: dict[str, Any] = {f"{number}/{proto}": None for proto, number in also}
+    shown: dict[str, list[PortBinding] | None] = {f"{number}/{proto}": None for proto, number in also}
     for port in ports:
         key = f"{port.port}/{port.proto}"
         shown[key] = [
@@ -77,23 +78,24 @@ def _order(key: str) -> tuple[int, str]:
     return int(number), proto
 
 
-def listed(ports: Sequence[PublishedPort], also: Iterable[tuple[Proto, int]]) -> list[dict[str, Any]]:
+def listed(ports: Sequence[PublishedPort], also: Iterable[tuple[Proto, int]]) -> list[Port]:
     """The Ports of one line of a list."""
     bound = {(p.proto, p.port) for p in ports}
-    shown: list[dict[str, Any]] = [
+    shown: list[Port] = [
         {"IP": str(p.host), "PrivatePort": p.port, "PublicPort": p.host_port, "Type": p.proto} for p in ports
     ]
-    return shown + [{"PrivatePort": n, "Type": proto} for proto, n in also if (proto, n) not in bound]
+    hidden: list[Port] = [{"PrivatePort": n, "Type": proto} for proto, n in also if (proto, n) not in bound]
+    return shown + hidden
 
 
-def asked(specs: Iterable[PortSpec]) -> dict[str, list[dict[str, str]]]:
+def asked(specs: Iterable[PortSpec]) -> dict[str, list[PortBinding]]:
     """PortBindings again, for HostConfig."""
-    shown: dict[str, list[dict[str, str]]] = {}
+    shown: dict[str, list[PortBinding]] = {}
     for spec in specs:
         numbers = spec.host_ports
         port = (
             "" if numbers is None else f"{numbers[0]}" if numbers[0] == numbers[1] else f"{numbers[0]}-{numbers[1]}"
         )
-        entry = {"HostIp": str(spec.host) if spec.host else "", "HostPort": port}
+        entry: PortBinding = {"HostIp": str(spec.host) if spec.host else "", "HostPort": port}
         shown.setdefault(f"{spec.port}/{spec.proto}", []).append(entry)
     return shown

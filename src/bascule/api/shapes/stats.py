@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes import times
 from bascule.model.container import Container
 
@@ -10,7 +11,7 @@ Sample = Mapping[str, Any]
 NOTHING: Sample = {"read": 0}
 
 
-def show(container: Container, now: Sample, before: Sample, memory: int) -> dict[str, Any]:
+def show(container: Container, now: Sample, before: Sample, memory: int) -> answer.Stats:
     """One sample and the one before it, whose difference is the CPU's share; *memory* is the host's."""
     limit = now.get("memory_limit", 0)
     return {
@@ -47,7 +48,7 @@ def show(container: Container, now: Sample, before: Sample, memory: int) -> dict
     }
 
 
-def _cpu(sample: Sample) -> dict[str, Any]:
+def _cpu(sample: Sample) -> answer.CpuStats:
     return {
         "cpu_usage": {
             "total_usage": sample.get("cpu_total", 0),

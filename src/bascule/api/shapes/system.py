@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
+from bascule.api.shapes import system_answer as answer
 from bascule.api.shapes import times
 from bascule.model.container import Container
 from bascule.model.errors import Invalid
@@ -75,7 +76,7 @@ PING: tuple[tuple[str, str], ...] = (
 )
 
 
-def version(about: About) -> dict[str, Any]:
+def version(about: About) -> answer.Version:
     """GET /version."""
     engine = {
         "ApiVersion": text(API),
@@ -106,7 +107,7 @@ def version(about: About) -> dict[str, Any]:
     }
 
 
-def info(about: About, containers: Sequence[Container], images: int, now: int) -> dict[str, Any]:
+def info(about: About, containers: Sequence[Container], images: int, now: int) -> answer.Info:
     """GET /info: everything that clients read of it."""
     count = Counter(c.state.status for c in containers)
     paused = count["paused"]
@@ -139,14 +140,14 @@ def info(about: About, containers: Sequence[Container], images: int, now: int) -
     }
 
 
-def _limits() -> dict[str, bool]:
+def _limits() -> answer.Can:
     words = (
         "MemoryLimit SwapLimit CpuCfsPeriod CpuCfsQuota CPUShares CPUSet PidsLimit IPv4Forwarding OomKillDisable"
     )
-    return dict.fromkeys(words.split(), True) | {"Debug": False}
+    return cast(answer.Can, dict.fromkeys(words.split(), True) | {"Debug": False})
 
 
-def _machine(about: About) -> dict[str, Any]:
+def _machine(about: About) -> answer.Machine:
     return {
         "KernelVersion": about.kernel,
         "OperatingSystem": about.system,
@@ -162,8 +163,8 @@ def _machine(about: About) -> dict[str, Any]:
     }
 
 
-def _company(about: About) -> dict[str, Any]:
-    runtime = {about.runtime: {"path": about.runtime}}
+def _company(about: About) -> answer.Company:
+    runtime: dict[str, answer.Runtime] = {about.runtime: {"path": about.runtime}}
     return {
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {
