@@ -4,7 +4,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 JOBS  ?= 2
 
-.PHONY: setup check format test test-unit test-root test-clients demo bench docs clean
+.PHONY: setup check format test test-unit test-root test-clients test-long demo bench docs clean
 
 setup: $(VENV)/.done                ## system packages through apt, Python ones into .venv
 $(VENV)/.done: pyproject.toml packaging/setup packaging/apt-packages packaging/thin-command
@@ -31,6 +31,9 @@ test-root: $(VENV)/.done            ## real kernel, in namespaces of its own
 
 test-clients: $(VENV)/.done         ## the real docker CLI and docker-py
 	$(BIN)/pytest -q tests/clients
+
+test-long: $(VENV)/.done            ## five times the contract's cases, longer crowds and fuzzing
+	BASCULE_CASES=5 BASCULE_CROWD=60 BASCULE_FUZZ=20 $(BIN)/pytest -q tests/clients -k "contract or crowd or fuzz"
 
 demo: $(VENV)/.done                 ## the main job, shown and checked
 	$(BIN)/python -m demo

@@ -26,6 +26,7 @@ WHY = {
     501: "Docker has it, Bascule has not; the message says what to do instead.",
     503: "Bascule is in no swarm.",
 }
+UPLOAD = "application/x-tar"
 REF = "#/components/schemas/{name}"
 # How a moment may be written: shapes/times.py.
 MOMENT = "Seconds since the epoch, a date of RFC 3339, or a duration before now (`10m`)."
@@ -61,8 +62,15 @@ def encoded(routes: Sequence[Route]) -> bytes:
 
 def types(route: Route) -> list[Any]:
     """The types of JSON that a route takes and gives, in the order in which _operation asks for them."""
-    given = [kind.each if isinstance(kind, Media) else kind for kind in route.gives.values()]
+    given = [
+        kind.each if isinstance(kind, Media) else kind for told in route.gives.values() for kind in several(told)
+    ]
     return [kind for kind in (route.takes, *given) if kind is not None]
+
+
+def several(told: Any) -> tuple[Any, ...]:
+    """The kinds of answers that one status may have."""
+    return told if isinstance(told, tuple) else (told,)
 
 
 def _operation(route: Route, schema: Callable[[Any], Schema]) -> Schema:
@@ -76,7 +84,7 @@ def _operation(route: Route, schema: Callable[[Any], Schema]) -> Schema:
     if route.takes is not None:
         shown["requestBody"] = {"required": True, "content": {JSON: {"schema": schema(route.takes)}}}
     elif route.body == "stream":
-        shown["requestBody"] = {"content": {"application/x-tar": {}}}
+        shown["requestBody"] = {"content": {UPLOAD: {}}}
     shown["responses"] = {
         **{str(status): _given(status, kind, schema) for status, kind in route.gives.items()},
         **{str(status): _refused(status, route) for status in refusals(route)},
@@ -130,21 +138,24 @@ def _filters(keys: Sequence[str]) -> Schema:
     return {"type": "object", "properties": each, "additionalProperties": False}
 
 
-def _given(status: int, kind: Any, schema: Callable[[Any], Schema]) -> Schema:
-    shown: Schema = {"description": REASONS[status]}
+def _given(status: int, told: Any, schema: Callable[[Any], Schema]) -> Schema:
+    content: Schema = {}
+    for kind in several(told):
+        content |= _content(kind, schema)
+    return {"description": REASONS[status]} | ({"content": content} if content else {})
+
+
+def _content(kind: Any, schema: Callable[[Any], Schema]) -> Schema:
     match kind:
         case None:
-            return shown
+            return {}
         case Media(kinds, None):
-            return shown | {"content": {one: {} for one in kinds}}
+            return {one: {} for one in kinds}
         case Media(kinds, each):
-            # 3.1 has no word for it; 3.2 has itemSchema.
-            return {
-                "description": f"{REASONS[status]}: a document after the other, as they come.",
-                "content": {one: {"x-item-schema": schema(each)} for one in kinds},
-            }
+            # A document after the other, as they come: 3.1 has no word for it; 3.2 has itemSchema.
+            return {one: {"x-item-schema": schema(each)} for one in kinds}
         case _:
-            return shown | {"content": {JSON: {"schema": schema(kind)}}}
+            return {JSON: {"schema": schema(kind)}}
 
 
 def _refused(status: int, route: Route) -> Schema:

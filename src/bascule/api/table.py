@@ -58,8 +58,8 @@ class Route:
     function reads as a file; or nothing that matters.
 
     The rest is what /openapi.json tells: what the request is for, its query, the type of its body, what is answered
-    by status (a type of JSON, Media, or None for nothing), and the refusals but for those that every request may
-    meet (400, 500, and 404 where something is named)."""
+    by status (a type of JSON, Media, None for nothing, or several of these), and the refusals but for those that
+    every request may meet (400, 500, and 404 where something is named)."""
 
     method: str
     path: str

@@ -1,6 +1,5 @@
 """`top`: what runs in a container, as the host's ps shows it."""
 
-import shlex
 import subprocess
 from collections.abc import Collection
 
@@ -9,7 +8,10 @@ from bascule.model.errors import Failed, Invalid
 
 def top(pids: Collection[int], ps_args: str) -> tuple[list[str], list[list[str]]]:
     """Titles and rows of `ps *ps_args*`, of *pids* alone.  Raises Invalid when it shows no process ids."""
-    words = shlex.split(ps_args or "-ef")
+    # Split at blanks alone, as Docker does: quotes mean nothing.
+    words = ps_args.split() or ["-ef"]
+    if any("\0" in word for word in words):
+        raise Invalid(f"invalid words for ps: {ps_args!r}")
     done = subprocess.run(["ps", *words], capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise Failed(f"ps: {done.stderr.strip() or 'failed'}")

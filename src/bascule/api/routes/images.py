@@ -220,7 +220,7 @@ ROUTES: tuple[Route, ...] = (
         says="Give an image a further name",
         query=(text("repo", "The name."), text("tag", "Its tag; latest where there is none.")),
         gives={201: None},
-        refuses=(409,),
+        refuses=(403, 409),
     ),
     Route(
         "DELETE",

@@ -113,7 +113,7 @@ ROUTES = (
         prune,
         says="Remove the networks that nothing is connected to",
         query=(filters(PRUNE), DRY_RUN),
-        gives={200: answer.NetworksPruned},
+        gives={200: (answer.NetworksPruned, Media((TEXT,)))},
     ),
     Route(
         "GET",
@@ -143,7 +143,7 @@ ROUTES = (
         says="Connect a container to a network",
         query=(DRY_RUN,),
         takes=endpoint.ConnectBody,
-        gives={200: None},
+        gives={200: (None, Media((TEXT,)))},
         refuses=(403, 409),
     ),
     Route(
@@ -154,7 +154,7 @@ ROUTES = (
         says="Disconnect a container from a network",
         query=(DRY_RUN,),
         takes=endpoint.ConnectBody,
-        gives={200: None},
+        gives={200: (None, Media((TEXT,)))},
         refuses=(403, 409),
     ),
 )

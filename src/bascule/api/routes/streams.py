@@ -236,7 +236,7 @@ ROUTES = (
         "json",
         says="Start a further process, and join its standard streams",
         takes=ExecStartBody,
-        gives={101: None, 200: SHELL},
+        gives={101: None, 200: (None, SHELL)},
         refuses=(409,),
     ),
     Route("GET", "/exec/{name}/json", exec_inspect, says="Inspect a further process", gives={200: answer.Exec}),

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.api.shapes.endpoint import EndpointBody
+from bascule.api.shapes.values import Int64
 
 Words = list[str] | str | None
 
@@ -17,8 +18,8 @@ class PortBindingBody(Struct):
 
 class UlimitBody(Struct):
     Name: str
-    Soft: int = 0
-    Hard: int = 0
+    Soft: Int64 = 0
+    Hard: Int64 = 0
 
 
 class DeviceBody(Struct):
@@ -29,7 +30,7 @@ class DeviceBody(Struct):
 
 class RestartPolicyBody(Struct):
     Name: str | None = None
-    MaximumRetryCount: int | None = None
+    MaximumRetryCount: Int64 | None = None
 
 
 class BindOptionsBody(Struct):
@@ -45,8 +46,8 @@ class VolumeOptionsBody(Struct):
 
 
 class TmpfsOptionsBody(Struct):
-    SizeBytes: int | None = None
-    Mode: int | None = None
+    SizeBytes: Int64 | None = None
+    Mode: Int64 | None = None
 
 
 class MountBody(Struct):
@@ -65,17 +66,17 @@ class LogConfigBody(Struct):
 
 
 class ResourcesBody(Struct):
-    Memory: int | None = None
-    MemorySwap: int | None = None
-    MemoryReservation: int | None = None
-    NanoCpus: int | None = None
-    CpuPeriod: int | None = None
-    CpuQuota: int | None = None
-    CpuShares: int | None = None
+    Memory: Int64 | None = None
+    MemorySwap: Int64 | None = None
+    MemoryReservation: Int64 | None = None
+    NanoCpus: Int64 | None = None
+    CpuPeriod: Int64 | None = None
+    CpuQuota: Int64 | None = None
+    CpuShares: Int64 | None = None
     CpusetCpus: str | None = None
-    PidsLimit: int | None = None
+    PidsLimit: Int64 | None = None
     Ulimits: list[UlimitBody] | None = None
-    ShmSize: int | None = None
+    ShmSize: Int64 | None = None
 
 
 class UpdateBody(ResourcesBody):
@@ -118,17 +119,17 @@ class HostConfigBody(ResourcesBody):
     VolumeDriver: str | None = None
     StorageOpt: dict[str, str] | None = None
     OomKillDisable: bool | None = None
-    OomScoreAdj: int | None = None
+    OomScoreAdj: Int64 | None = None
     CpusetMems: str | None = None
-    CpuRealtimePeriod: int | None = None
-    CpuRealtimeRuntime: int | None = None
-    BlkioWeight: int | None = None
+    CpuRealtimePeriod: Int64 | None = None
+    CpuRealtimeRuntime: Int64 | None = None
+    BlkioWeight: Int64 | None = None
     BlkioWeightDevice: list[Any] | None = None
     BlkioDeviceReadBps: list[Any] | None = None
     BlkioDeviceWriteBps: list[Any] | None = None
     BlkioDeviceReadIOps: list[Any] | None = None
     BlkioDeviceWriteIOps: list[Any] | None = None
-    KernelMemory: int | None = None
+    KernelMemory: Int64 | None = None
     DeviceCgroupRules: list[str] | None = None
     DeviceRequests: list[Any] | None = None
 
@@ -160,7 +161,7 @@ class ContainerBody(Struct):
     MacAddress: str | None = None
     Labels: dict[str, str] | None = None
     StopSignal: str | None = None
-    StopTimeout: int | None = None
+    StopTimeout: Int64 | None = None
     ExposedPorts: dict[str, Any] | None = None
     Healthcheck: HealthBody | None = None
     HostConfig: HostConfigBody | None = None
@@ -186,7 +187,7 @@ class ExecStartBody(Struct):
 
     Detach: bool | None = None
     Tty: bool | None = None
-    ConsoleSize: list[int] | None = None
+    ConsoleSize: list[Int64] | None = None
 
 
 def words(told: Words) -> tuple[str, ...]:

@@ -27,9 +27,14 @@ from bascule.model.names import parse_mac
 
 MEMORY_MIN = 6 << 20
 SHM_SIZE = 64 << 20
+# The kernel's (kernel/sched/core.c).
+CPU_SHARES_MIN, CPU_SHARES_MAX = 2, 1 << 18
+# Microseconds.
+_MS, _SECOND = 1000, 1_000_000
 # A host's name ends up in files of one name a line: nothing may be in it that begins a line or a word.
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _HOSTNAME_MAX = 64
+_CPUS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _WORD = re.compile(r"\S+")
 _UNDEFINED = "This would result in undefined behavior"
 
@@ -214,12 +219,19 @@ def resources(body: ResourcesBody) -> Resources:
     memory = body.Memory or 0
     if memory and memory < MEMORY_MIN:
         raise Invalid("Minimum memory limit allowed is 6MB")
+    if body.CpuShares and not CPU_SHARES_MIN <= body.CpuShares <= CPU_SHARES_MAX:
+        raise Invalid(f"invalid CPU shares: {body.CpuShares} ({CPU_SHARES_MIN} to {CPU_SHARES_MAX})")
+    if body.CpusetCpus and not _CPUS.fullmatch(body.CpusetCpus):
+        raise Invalid(f"Invalid value {body.CpusetCpus} for cpuset cpus")
     swap = body.MemorySwap or 0
     if swap > 0 and not memory:
         raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
     if 0 < swap < memory:
         raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if memory and (body.MemoryReservation or 0) > memory:
+    reservation = body.MemoryReservation or 0
+    if reservation and reservation < MEMORY_MIN:
+        raise Invalid("Minimum memory reservation allowed is 6MB")
+    if memory and reservation > memory:
         raise Invalid("Minimum memory limit can not be less than memory reservation limit, see usage")
     return Resources(
         memory=memory,
@@ -228,7 +240,7 @@ def resources(body: ResourcesBody) -> Resources:
         shm_size=body.ShmSize or SHM_SIZE,
         ulimits=tuple((u.Name, u.Soft, u.Hard) for u in body.Ulimits or ()),
         memory_swap=swap,
-        memory_reservation=body.MemoryReservation or 0,
+        memory_reservation=reservation,
         cpu_shares=body.CpuShares or 0,
         cpuset_cpus=body.CpusetCpus or "",
     )
@@ -245,6 +257,12 @@ def _cpus(body: ResourcesBody) -> int:
     if body.NanoCpus and (body.CpuQuota or body.CpuPeriod):
         which = "quota" if body.CpuQuota else "period"
         raise Invalid(f"Conflicting options: Nano CPUs and CPU {which.title()} cannot both be set.")
+    if body.CpuPeriod and not _MS <= body.CpuPeriod <= _SECOND:
+        raise Invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    if body.CpuQuota and 0 < body.CpuQuota < _MS:
+        raise Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if (body.NanoCpus or 0) < 0:
+        raise Invalid(f"invalid number of CPUs: {body.NanoCpus} billionths")
     if body.CpuQuota and body.CpuQuota > 0:
         # The kernel's period is 100 ms unless told otherwise.
         return body.CpuQuota * 1_000_000_000 // (body.CpuPeriod or 100_000)

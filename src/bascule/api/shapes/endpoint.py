@@ -7,6 +7,7 @@ from typing import cast
 from msgspec import Struct
 
 from bascule.api.shapes import network_answer as answer
+from bascule.api.shapes.values import Int64
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import Invalid
@@ -25,7 +26,7 @@ class EndpointBody(Struct):
     Aliases: list[str] | None = None
     MacAddress: str | None = None
     DriverOpts: dict[str, str] | None = None
-    GwPriority: int | None = None
+    GwPriority: Int64 | None = None
 
 
 class ConnectBody(Struct):

@@ -1,6 +1,7 @@
 """Single values as Go's clients write them in queries and options, and requests' bodies."""
 
-from typing import TypeVar
+import re
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -13,6 +14,11 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 _NO = ("", "0", "no", "false", "none")
 
 T = TypeVar("T")
+# Go's int on every machine of ours.
+INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
+Int64 = Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
+_DIGITS = 4000
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 def truth(text: str) -> bool:
@@ -31,10 +37,13 @@ def strict_truth(name: str, text: str) -> bool:
 
 def integer(text: str) -> int:
     """A whole number.  Raises Invalid in Go's words."""
-    try:
-        return int(text)
-    except ValueError:
-        raise Invalid(f'strconv.Atoi: parsing "{text}": invalid syntax') from None
+    if not _INTEGER.fullmatch(text):
+        raise Invalid(f'strconv.Atoi: parsing "{text}": invalid syntax')
+    # Python refuses to read more digits than some thousands.
+    found = int(text) if len(text) <= _DIGITS else INT_MAX + 1
+    if not INT_MIN <= found <= INT_MAX:
+        raise Invalid(f'strconv.Atoi: parsing "{text}": value out of range')
+    return found
 
 
 def check_json(content_type: str | None, body: bytes) -> None:
