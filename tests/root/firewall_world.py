@@ -32,7 +32,7 @@ _END = "end"
 NO_ANSWER = "no answer"
 REFUSED = "refused"
 # Long enough for a busy machine, and only waited for in full where nothing is to come.
-PATIENCE = 0.4
+PATIENCE = 0.9
 
 MACS = {"a1": "02:00:00:00:0a:01", "a2": "02:00:00:00:0a:02", "b1": "02:00:00:00:0b:01"}
 ADDRESSES = {
