@@ -71,6 +71,12 @@ class Ground:
         assert listening.wait(DEADLINE), "".join(self.log)
         assert self._daemon.poll() is None, "".join(self.log)
 
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        assert self._daemon
+        return self._daemon.pid
+
     def _read(self, daemon: subprocess.Popen[str], listening: threading.Event) -> None:
         assert daemon.stderr
         with daemon.stderr as lines:

@@ -128,7 +128,8 @@ def aimed(stage: Stage, case: Case[Any], known: int | None) -> None:
     """The request means the *known*th of what is there, if any, and is one that ends."""
     noun = case.path.split("/")[1]
     if case.path in LARGE:
-        known = None
+        # Nor any that its beginning would name.
+        known, case.path_parameters = None, {"name": f"none-{known}"} if "{name}" in case.path else {}
     if known is not None and "{name}" in case.path:
         names = NAMES.get(noun, ["none"])
         case.path_parameters = {"name": stage.execution() if noun == "exec" else names[known % len(names)]}

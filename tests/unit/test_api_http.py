@@ -2,6 +2,7 @@
 limits, and clients that go away."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -23,8 +24,12 @@ class House:
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
         self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked: list[str] = []
 
     async def __call__(self, exchange: Exchange) -> None:
+        self.asked.append(exchange.request.path)
         await getattr(self, exchange.request.path[1:].split("/")[0])(exchange)
 
     async def hello(self, exchange: Exchange) -> None:
@@ -52,7 +57,8 @@ class House:
         exchange.end()
 
     async def forever(self, exchange: Exchange) -> None:
-        exchange.begin(200)
+        await self.gate.wait()
+        exchange.begin(200, lasting=True)
         self.begun.set()
         try:
             await asyncio.Event().wait()
@@ -79,6 +85,16 @@ class House:
             self.cancelled.set()
         await pipe.write(b"<after eof>")
         pipe.write_eof()
+
+    async def quiet(self, exchange: Exchange) -> None:
+        pipe = exchange.hijack(101, "UPGRADED")
+        assert await pipe.read() == b""
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
 
     async def broken(self, exchange: Exchange) -> None:
         exchange.begin(200)
@@ -270,6 +286,110 @@ def test_a_half_closed_client_still_gets_its_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
 def test_garbage_is_a_bad_request(tmp_path: Path, garbage: bytes) -> None:
     assert converse(tmp_path, say(garbage)).startswith(b"HTTP/1.1 400 Bad Request")
+
+
+def test_garbage_after_requests_is_refused_after_their_answers(tmp_path: Path) -> None:
+    answer = converse(tmp_path, say(b"GET /hello HTTP/1.1\r\n\r\nGET /hello?who=two HTTP/1.1\r\n\r\n\0"))
+    assert re.findall(rb"HTTP/1.1 (\d+)|hello (\w+)", answer) == [
+        (b"200", b""),
+        (b"", b"you"),
+        (b"200", b""),
+        (b"", b"two"),
+        (b"400", b""),
+    ]
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\n", b"fffffffffffffffff\r\n", b"3\r\nabcd"])
+def test_a_request_whose_body_is_no_body_is_not_begun(tmp_path: Path, body: bytes) -> None:
+    async def talk(
+        house: House, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[bytes, list[str]]:
+        writer.write(b"DELETE /hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        return await reader.read(), house.asked
+
+    answer, asked = converse(tmp_path, talk)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert asked == []
+
+
+def test_a_body_that_breaks_later_is_answered_once(tmp_path: Path) -> None:
+    async def talk(_: House, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"POST /deaf HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        first = await reader.readuntil(b"not here")
+        writer.write(b"zz\r\n")
+        return first + await reader.read()
+
+    answer = converse(tmp_path, talk)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_an_upgrade_whose_body_has_no_length_is_refused(tmp_path: Path) -> None:
+    head = b"POST /pipe HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert converse(tmp_path, say(head + b"2\r\n{}\r\n0\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: 5, 6",
+        b"Content-Length: -5",
+        b"Content-Length: +5",
+        b"Content-Length: 5 5",
+        b"Content-Length: 99999999999999999999999",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding : chunked",
+        b"X: a\0b",
+    ],
+)
+def test_a_request_with_two_ends_is_refused_and_its_connection_closed(tmp_path: Path, lines: bytes) -> None:
+    answer = converse(
+        tmp_path, say(b"POST /echo HTTP/1.1\r\n" + lines + b"\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n\r\n")
+    )
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_an_answer_that_lasts_is_not_begun_for_a_client_that_has_gone(tmp_path: Path) -> None:
+    async def talk(house: House, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        house.gate.clear()
+        writer.write(b"GET /forever HTTP/1.1\r\n\r\n")
+        writer.write_eof()
+        # An answer on another connection: by then the end has been read on the first.
+        other, _ = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        _.write(b"GET /hello HTTP/1.0\r\n\r\n")
+        await other.read()
+        _.close()
+        house.gate.set()
+        return await reader.read()
+
+    assert converse(tmp_path, talk) == b""
+
+
+def test_a_client_that_closed_its_side_and_then_goes_ends_what_it_took_over(tmp_path: Path) -> None:
+    async def talk(house: House, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"POST /quiet HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write_eof()
+        await house.begun.wait()
+        writer.close()
+        return await house.cancelled.wait()
+
+    assert converse(tmp_path, talk)
+
+
+def test_an_answer_with_an_end_is_read_to_it_by_a_client_that_has_closed_its_side(tmp_path: Path) -> None:
+    async def talk(_: House, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"GET /stream HTTP/1.1\r\n\r\n")
+        writer.write_eof()
+        return await reader.read()
+
+    assert converse(tmp_path, talk).endswith(b"5\r\nthree\r\n0\r\n\r\n")
 
 
 def test_a_head_without_end_is_refused(tmp_path: Path) -> None:

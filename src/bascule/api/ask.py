@@ -62,7 +62,7 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Stream:
     """An answer that is produced while it is sent, on a thread of its own.  *close* is called, from another
-    thread, when the client has gone before the end."""
+    thread, when the client has gone before the end; an answer that has it may last."""
 
     pieces: Iterator[bytes]
     kind: str
@@ -138,8 +138,8 @@ class Ask:
         return cast(IO[bytes], io.BufferedReader(source, UPLOAD_BUFFER))
 
     def begin(self, kind: str) -> None:
-        """Send the head of a streamed answer at once: clients wait for it before they go on."""
-        self.exchange.begin(200, [*self.house.headers, ("Content-Type", kind)])
+        """Send the head of an answer that lasts at once: clients wait for it before they go on."""
+        self.exchange.begin(200, [*self.house.headers, ("Content-Type", kind)], lasting=True)
 
     async def call(self, work: Callable[[], T], *, slow: bool = False) -> T:
         """*work*'s result, from a worker thread."""

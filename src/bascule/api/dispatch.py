@@ -79,7 +79,13 @@ class Dispatch:
         return await ask.call(work, slow=route.slow or route.body == "stream")
 
     async def _stream(self, exchange: Exchange, answer: Stream) -> None:
-        exchange.begin(200, [*self._headers, *answer.headers, ("Content-Type", answer.kind)])
+        headers = [*self._headers, *answer.headers, ("Content-Type", answer.kind)]
+        try:
+            exchange.begin(200, headers, lasting=answer.close is not None)
+        except ConnectionError:
+            if answer.close:
+                answer.close()
+            raise
         pump = Pump(answer.pieces, answer.close)
         try:
             while data := await pump.batch():

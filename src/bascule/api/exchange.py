@@ -27,6 +27,8 @@ class Limits:
 class Wire(Protocol):
     """What an answer needs of the connection."""
 
+    @property
+    def half_closed(self) -> bool: ...
     def put(self, data: bytes) -> None: ...
     async def drain(self) -> None: ...
     def leave_http(self) -> "Duplex": ...
@@ -61,6 +63,8 @@ class Exchange:
         self.request = request
         self.begun = False
         self.ended = False
+        self.lasting = False
+        """Begun, and without an end of its own."""
         self._chunked = False
 
     def send(self, status: int, body: bytes = b"", headers: Headers = ()) -> None:
@@ -72,8 +76,12 @@ class Exchange:
         self._connection.put(head if quiet else head + body)
         self.begun = self.ended = True
 
-    def begin(self, status: int, headers: Headers = ()) -> None:
-        """Send the head at once; what follows comes in pieces of unknown number."""
+    def begin(self, status: int, headers: Headers = (), *, lasting: bool = False) -> None:
+        """Send the head at once; what follows comes in pieces of unknown number.  A *lasting* answer ends when the
+        client closes its side.  Raises ConnectionResetError when it has done that already."""
+        if lasting and self._connection.half_closed:
+            raise ConnectionResetError("the client is gone")
+        self.lasting = lasting
         self._chunked = not self.request.http10
         if not self._chunked:
             self.request.keep_alive = False

@@ -9,13 +9,17 @@ Rules that hold the file together:
 - Requests of a connection are answered one after the other.  Bytes that come while a whole request is being
   answered are kept unparsed: they are the next request, or the other protocol's first bytes, and only the answer
   decides which.
-- A client that goes away cancels its answer.  One that closes only its sending side still gets a complete answer,
-  but a stream ends, as with Docker (net/http cancels a request when it reads the end).
+- A client that goes away cancels its answer.  One that closes only its sending side still gets an answer that has
+  an end, but one that lasts (events, logs that are followed) ends, as with Docker (net/http cancels a request when
+  it reads the end).
+- What is no request ends the connection with 400, after the answers to the requests before it.  A request whose
+  body is broken is not begun, if it has not begun yet.
 - Nothing waits for a client without a limit on bytes or on time; see Limits.
 """
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,6 +29,7 @@ from urllib.parse import parse_qsl, unquote
 import httptools
 
 from bascule.api.body import HIGH_WATER, Body
+from bascule.api.departure import Departure
 from bascule.api.exchange import REASONS, Duplex, Exchange, Limits, Request
 
 log = logging.getLogger(__name__)
@@ -64,6 +69,8 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._eof = False
         self._closing = False
+        self._refusal: tuple[int, str] | None = None
+        self._departure: Departure | None = None
 
     # What asyncio calls.
 
@@ -81,19 +88,22 @@ class Connection(asyncio.Protocol):
         elif self._current and not self._arriving:
             self._stash += data
             self.flow()
-        else:
+        elif not self._refusal:
             self._parse(data)
 
     def eof_received(self) -> bool:
         self._eof = True
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family == socket.AF_UNIX:
+            self._departure = Departure(sock, self.abort)
         if self._duplex:
             self._duplex.incoming.finish()
             return True
         if self._arriving:
             self._arriving.request.body.fail("the client closed the connection")
-        if self._current is None:
+        if self._task is None:
             return False
-        if self._current.begun and not self._current.ended and self._task:
+        if self._current and self._current.lasting and not self._current.ended:
             self._task.cancel()
         return True
 
@@ -101,6 +111,8 @@ class Connection(asyncio.Protocol):
         self._lost = True
         self._crowd.discard(self)
         self._deadline(None)
+        if self._departure:
+            self._departure.close()
         why = f"the client is gone: {exc}" if exc else "the client is gone"
         if self._arriving:
             self._arriving.request.body.fail(why)
@@ -166,8 +178,10 @@ class Connection(asyncio.Protocol):
             return
         if self._parser.should_upgrade():
             # httptools takes the head of an upgrade for its end, but `exec start` has a body before it changes.
-            length = self._arriving.request.headers.get("content-length", "0")
-            self._owed = int(length) if length.isdigit() else 0
+            headers = self._arriving.request.headers
+            if "transfer-encoding" in headers:
+                raise ValueError("an upgrade whose body has no length")
+            self._owed = int(headers.get("content-length", "0"))
             if self._owed:
                 return
         self._arriving.request.body.finish()
@@ -185,6 +199,11 @@ class Connection(asyncio.Protocol):
         self._stash += rest
 
     # What an answer needs of the connection.
+
+    @property
+    def half_closed(self) -> bool:
+        """The client sends nothing more: it may be gone."""
+        return self._eof or self._lost
 
     def put(self, data: bytes) -> None:
         if not self._lost:
@@ -264,19 +283,27 @@ class Connection(asyncio.Protocol):
                     self._refuse(431, "the request's head is too large")
 
     def _refuse(self, status: int, why: str) -> None:
-        """Answer what is no request, and close.  Answers under way are finished first, by closing after them."""
-        self._closing = True
-        if self._current is None:
-            text = why.encode()
-            reason = REASONS[status]
-            self.put(
-                f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode()
-                + text
-            )
-            self.close()
-        elif self._arriving:
-            self._arriving.request.body.fail(why)
+        """Answer what is no request, and close.  What came before it is answered first."""
+        arriving, self._arriving = self._arriving, None
+        if arriving and arriving is self._current:
+            # It says itself that its body did not arrive.
+            self._closing = True
+            arriving.request.body.fail(why)
+            return
+        if arriving:
+            self._pending.remove(arriving)
+        self._refusal = status, why
+        if self._task is None:
+            self._tell_refusal(status, why)
+
+    def _tell_refusal(self, status: int, why: str) -> None:
+        text = why.encode()
+        self.put(
+            f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode()
+            + text
+        )
+        self.close()
 
     def _continue(self) -> None:
         self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -291,7 +318,7 @@ class Connection(asyncio.Protocol):
                     return
                 await self._finish(self._current)
                 self._current = None
-                if self._stash and not self._closing:
+                if self._stash and not self._closing and not self._refusal:
                     data, self._stash = self._stash, b""
                     self.flow()
                     self._parse(data)
@@ -327,7 +354,9 @@ class Connection(asyncio.Protocol):
         await self.drain()
 
     def _rest(self) -> None:
-        if self._closing or self._eof:
+        if self._refusal and not self._closing:
+            self._tell_refusal(*self._refusal)
+        elif self._closing or self._eof:
             self.close()
         else:
             self._deadline(self._limits.header_seconds if self._head else self._limits.idle_seconds)

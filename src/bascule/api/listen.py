@@ -14,6 +14,13 @@ from bascule.model.errors import Conflict, Failed, Invalid
 # sd_listen_fds(3): systemd passes sockets from this descriptor on.
 FIRST_PASSED = 3
 BACKLOG = 512
+# A peer whose machine is gone is noticed within three minutes; connections inherit it.  The numbers are Go's.
+KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9),
+)
 
 
 def unix(path: str, group: str = "") -> socket.socket:
@@ -67,6 +74,8 @@ def tcp(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for level, option, value in KEEP_ALIVE:
+            sock.setsockopt(level, option, value)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))

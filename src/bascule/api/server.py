@@ -85,9 +85,9 @@ class Server:
             return Tls(plain, context, self._house.limits.header_seconds) if context else plain
 
         if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(connection, sock=sock)
+            server = await loop.create_unix_server(connection, sock=sock, backlog=listening.BACKLOG)
         else:
-            server = await loop.create_server(connection, sock=sock)
+            server = await loop.create_server(connection, sock=sock, backlog=listening.BACKLOG)
         self._servers.append(server)
 
     async def drain(self, seconds: float = 5) -> None:

@@ -4,6 +4,7 @@ Each finds the container that is meant and has the room's other modules do it: l
 (one start, step by step), wiring.py (networks), execs.py, archive.py.
 """
 
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO, Any
@@ -260,7 +261,15 @@ class Containers:
         container = self.container(ref)
         stream = LogStream(self._paths.log(container.id), follow=follow, tail=tail, since=since, until=until)
         if follow:
-            self.wait(container.id).add_done_callback(lambda _: stream.stop())
+            # The wait may outlast whoever reads by days: it holds neither the reader nor its descriptors.
+            found = weakref.ref(stream)
+
+            def ended(_: Waiter) -> None:
+                left = found()
+                if left:
+                    left.stop()
+
+            self.wait(container.id).add_done_callback(ended)
         return stream
 
     def resize(self, ref: str, height: int, width: int) -> None:

@@ -4,15 +4,18 @@ A line of the file is `2026-01-02T03:04:05.123456789+00:00 stdout F text`, with 
 not end in a newline (a long line, or a flush in the middle of one).
 """
 
+import contextlib
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from bascule.containers import inotify
 
 BLOCK = 64 * 1024
+# Milliseconds, where the kernel does not tell of changes.
+LOOK_AGAIN = 200
 _STREAMS = {b"stdout": 1, b"stderr": 2}
 
 
@@ -80,14 +83,22 @@ class LogStream(Iterator[LogLine]):
     ) -> None:
         self._since, self._until = since, until
         self._closed = False
+        self._follow = follow
+        self._lines: Generator[LogLine, None, None] | None = None
+        self._fd = self._wake = self._changes = -1
         # O_CREAT: a container that has not run yet has no log, and may still be followed.
         self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._changes = inotify.watch(path, inotify.IN_MODIFY) if follow else -1
+        if follow:
+            with contextlib.suppress(OSError):
+                # A user has 128 of them by default.  Those who come later look again and again.
+                self._changes = inotify.watch(path, inotify.IN_MODIFY)
         os.lseek(self._fd, 0 if tail is None else tail_offset(self._fd, tail), os.SEEK_SET)
-        self._lines = self._read()
 
     def __next__(self) -> LogLine:
+        if self._lines is None:
+            # Not before: its frame holds us, and a stream that nobody reads would keep its descriptors.
+            self._lines = self._read()
         return next(self._lines)
 
     def stop(self) -> None:
@@ -99,15 +110,19 @@ class LogStream(Iterator[LogLine]):
         """End now; a reader waiting in another thread is woken."""
         self._closed = True
         os.eventfd_write(self._wake, 1)
+        if self._lines:
+            with contextlib.suppress(ValueError):
+                # Without a frame it no longer holds us.  A thread that is in it has been woken and ends it itself.
+                self._lines.close()
 
     def __del__(self) -> None:
         for fd in (self._fd, self._wake, self._changes):
             if fd >= 0:
                 os.close(fd)
 
-    def _read(self) -> Iterator[LogLine]:
+    def _read(self) -> Generator[LogLine, None, None]:
         held = b""
-        ending = self._changes < 0
+        ending = not self._follow
         while not self._closed:
             block = os.read(self._fd, BLOCK)
             if not block:
@@ -127,8 +142,10 @@ class LogStream(Iterator[LogLine]):
     def _wait(self) -> bool:
         """Wait for a change; True when told to stop."""
         poll = select.poll()
-        poll.register(self._changes, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
+        if self._changes < 0:
+            return bool(poll.poll(LOOK_AGAIN))
+        poll.register(self._changes, select.POLLIN)
         ready = {fd for fd, _ in poll.poll()}
         inotify.drain(self._changes)
         return self._wake in ready

@@ -22,7 +22,9 @@ class Waiting:
             raise Invalid(f'invalid condition: "{condition}"')
         waiter: Waiter = Future()
         with self._lock:
-            self._waiters.setdefault(ident, []).append((condition, waiter))
+            # Those who gave up (their clients went) are not kept for as long as the container runs.
+            waiting = [entry for entry in self._waiters.get(ident, ()) if not entry[1].done()]
+            self._waiters[ident] = [*waiting, (condition, waiter)]
         return waiter
 
     def ended(self, ident: str, code: int) -> None:

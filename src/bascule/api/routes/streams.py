@@ -54,16 +54,22 @@ def logs(ask: Ask) -> Stream:
     pieces = _pieces(
         lines, streams, tty=found.spec.tty, timestamps=ask.flag("timestamps"), details=ask.flag("details")
     )
-    return Stream(pieces, frames.kind(tty=found.spec.tty, version=ask.version), close=getattr(lines, "close", None))
+    close = getattr(lines, "close", None) if ask.flag("follow") else None
+    return Stream(pieces, frames.kind(tty=found.spec.tty, version=ask.version), close=close)
 
 
 def _pieces(
     lines: Iterator[LogLine], streams: tuple[int, ...], *, tty: bool, timestamps: bool, details: bool
 ) -> Iterator[bytes]:
-    for line in lines:
-        if line.stream in streams:
-            data = frames.log_line(line.time, b" " + line.data if details else line.data, timestamps=timestamps)
-            yield data if tty else frames.frame(line.stream, data)
+    try:
+        for line in lines:
+            if line.stream in streams:
+                data = frames.log_line(line.time, b" " + line.data if details else line.data, timestamps=timestamps)
+                yield data if tty else frames.frame(line.stream, data)
+    finally:
+        close = getattr(lines, "close", None)
+        if close:
+            close()
 
 
 async def attach(ask: Ask) -> None:
