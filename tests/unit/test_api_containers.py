@@ -439,3 +439,28 @@ def test_modes_are_told_in_gos_bits() -> None:
         oct(1 << 31 | 1 << 20 | 0o777),
         oct(1 << 23 | 0o755),
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"Image": "\xff"}', "invalid JSON: it is not UTF-8"),
+        (b'{"Volumes": {"/a": ' + b"[" * 100_000, "invalid JSON: exceeded max depth"),
+        (
+            b'{"StopTimeout": 9223372036854775808}',
+            "invalid JSON: Expected `int` <= 9223372036854775807 - at `$.StopTimeout`",
+        ),
+    ],
+    ids=["not UTF-8", "deep", "big"],
+)
+def test_a_body_that_is_no_json_of_ours(body: bytes, told: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        values.decode(ContainerBody, body)
+    assert str(refusal.value) == told
+
+
+@pytest.mark.parametrize("text", ["x", "1_0", "\u0663", "9" * 19, "9" * 10_000, "--1", ""])
+def test_a_number_is_one_of_go(text: str) -> None:
+    with pytest.raises(Invalid):
+        values.integer(text)
+    assert values.integer("+9223372036854775807") == 9223372036854775807

@@ -72,7 +72,7 @@ def parse(text: str, accepted: Collection[str]) -> Filters:
         return Filters()
     try:
         body = msgspec.json.decode(text.encode(), type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise Invalid("invalid filter") from None
     found = {key: _values(value) for key, value in body.items()}
     for key in found:

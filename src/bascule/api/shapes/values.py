@@ -66,6 +66,10 @@ def decode(kind: type[T], body: bytes) -> T:
     except msgspec.DecodeError as wrong:
         why = "unexpected EOF" if "truncated" in str(wrong) else str(wrong)
         raise Invalid(f"invalid JSON: {why}") from wrong
+    except UnicodeDecodeError as wrong:
+        raise Invalid("invalid JSON: it is not UTF-8") from wrong
+    except RecursionError as wrong:
+        raise Invalid("invalid JSON: exceeded max depth") from wrong
 
 
 def encode(value: object) -> bytes:
