@@ -36,6 +36,8 @@ class Way:
         """Gbit/s received, of one TCP stream."""
         whole = str(max(1, round(seconds)))
         answer = json.loads(self.ask("iperf3", "-c", self.address, "-p", str(STREAM), "-t", whole, "-J"))
+        if "error" in answer:
+            raise RuntimeError(f"iperf3 from {self.client} to {self.name}'s {self.address}: {answer['error']}")
         return float(answer["end"]["sum_received"]["bits_per_second"]) / 1e9
 
     def trip(self, seconds: float) -> float:

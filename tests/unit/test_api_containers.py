@@ -11,7 +11,7 @@ from bascule.api.shapes import container, container_list, container_spec, filter
 from bascule.api.shapes.archive import go_mode
 from bascule.api.shapes.container_body import ContainerBody, ExecBody, ResourcesBody
 from bascule.model.addresses import ip_address, ip_interface
-from bascule.model.container import Container, ContainerSpec, Mount, Resources, State
+from bascule.model.container import MUST_EXIST, Container, ContainerSpec, Mount, Resources, State
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, PublishedPort
 from bascule.model.errors import BasculeError, Invalid
 
@@ -99,7 +99,7 @@ def test_mounts_in_every_form() -> None:
         Mount("bind", "/in", "/host", True, ("rslave",)),
         Mount("volume", "/data", "vol"),
         Mount("volume", "/alone"),
-        Mount("bind", "/dst", "/src", True),
+        Mount("bind", "/dst", "/src", True, (MUST_EXIST,)),
         Mount("tmpfs", "/t", "", False, ("size=1000", "mode=700")),
         Mount("tmpfs", "/run", "", False, ("size=10m",)),
         Mount("volume", "/anonymous"),

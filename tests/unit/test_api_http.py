@@ -33,7 +33,7 @@ class House:
         await getattr(self, exchange.request.path[1:].split("/")[0])(exchange)
 
     async def hello(self, exchange: Exchange) -> None:
-        exchange.send(200, f"hello {exchange.request.query.get('who', 'you')}\n".encode())
+        exchange.send(200, f"hello {exchange.request.query.get('who', ['you'])[0]}\n".encode())
 
     async def echo(self, exchange: Exchange) -> None:
         try:

@@ -20,7 +20,14 @@ from bascule.api.table import Query, Route, Table
 TOLD = openapi.document(ROUTES)
 OPERATIONS = list(openapi.operations(TOLD))
 # How a route reads its query: the method of Ask, and the kind of parameter that this makes it.
-READS = {"text": "text", "flag": "flag", "number": "number", "moment": "moment", "filters": "filters"}
+READS = {
+    "text": "text",
+    "texts": "texts",
+    "flag": "flag",
+    "number": "number",
+    "moment": "moment",
+    "filters": "filters",
+}
 
 
 def test_every_route_is_described_and_every_description_is_routed() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TypeVar, cast
 
@@ -109,11 +109,16 @@ class Ask:
         return self.params["name"]
 
     def text(self, key: str, default: str = "") -> str:
-        return self.exchange.request.query.get(key, default)
+        """The first value, as Go's FormValue."""
+        return self.exchange.request.query.get(key, (default,))[0]
+
+    def texts(self, key: str) -> Sequence[str]:
+        """Every value of a key that may be there several times."""
+        return self.exchange.request.query.get(key, ())
 
     def flag(self, key: str, default: bool = False) -> bool:
         found = self.exchange.request.query.get(key)
-        return default if found is None else values.truth(found)
+        return default if found is None else values.truth(found[0])
 
     def number(self, key: str) -> int | None:
         """None where it is absent or empty.  Raises Invalid."""

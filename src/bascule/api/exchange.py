@@ -42,8 +42,8 @@ class Request:
     method: str
     path: str
     """Decoded; as the client sent it, with its version prefix."""
-    query: Mapping[str, str]
-    """The first value of each key, as Go's FormValue."""
+    query: Mapping[str, Sequence[str]]
+    """Every value of each key, in order."""
     headers: Mapping[str, str]
     """By lower-case name."""
     body: Body

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qs, unquote
 
 import httptools
 
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
         if head is None or self._closing:
             return
         url = httptools.parse_url(head.url)
-        query = dict(reversed(parse_qsl((url.query or b"").decode("latin-1"), keep_blank_values=True)))
+        query = parse_qs((url.query or b"").decode("latin-1"), keep_blank_values=True)
         expects = self._continue if head.headers.get("expect", "").lower() == "100-continue" else None
         request = Request(
             method=self._parser.get_method().decode("latin-1"),

@@ -119,6 +119,8 @@ def _parameter(query: Query) -> Schema:
     match query.kind:
         case "text":
             return shown | {"schema": {"type": "string"} | ({"enum": list(query.words)} if query.words else {})}
+        case "texts":
+            return shown | {"schema": {"type": "array", "items": {"type": "string"}}}
         case "flag":
             return shown | {"schema": {"type": "boolean"}}
         case "number":

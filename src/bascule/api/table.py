@@ -17,13 +17,18 @@ class Query:
     taken."""
 
     name: str
-    kind: Literal["text", "flag", "number", "moment", "filters"]
+    kind: Literal["text", "texts", "flag", "number", "moment", "filters"]
     says: str = ""
     words: tuple[str, ...] = ()
 
 
 def text(name: str, says: str, *words: str) -> Query:
     return Query(name, "text", says, words)
+
+
+def texts(name: str, says: str) -> Query:
+    """May be there several times."""
+    return Query(name, "texts", says)
 
 
 def flag(name: str, says: str) -> Query:

@@ -40,7 +40,7 @@ def normal(name: str) -> str:
         return upper
     full = upper if upper.startswith("CAP_") else "CAP_" + upper
     if full not in ALL:
-        raise Invalid(f'invalid capability: unknown capability: "{full}"')
+        raise Invalid(f'unknown capability: "{full}"')
     return full
 
 

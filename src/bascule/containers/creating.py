@@ -1,5 +1,6 @@
 """Creating: what can be decided, or said no to, before a container is ever started."""
 
+import os
 import random
 import secrets
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from bascule.containers import bundle, capabilities, cgroups, madeup, signals, wiring
 from bascule.containers.records import Records
 from bascule.containers.volumes import Volumes
-from bascule.model.container import Container, ContainerSpec, Image, Mount
+from bascule.model.container import MUST_EXIST, Container, ContainerSpec, Image, Mount
 from bascule.model.errors import BasculeError, Invalid
 from bascule.model.names import check_container_name
 
@@ -22,8 +23,12 @@ def check(spec: ContainerSpec, image: Image, controllers: frozenset[str]) -> lis
     wiring.check(spec)
     cgroups.check(spec.resources, controllers)
     bundle.command(spec.entrypoint, spec.command, image)
-    for name in (*spec.cap_add, *spec.cap_drop):
-        capabilities.normal(name)
+    for field, names in (("CapAdd", spec.cap_add), ("CapDrop", spec.cap_drop)):
+        for name in names:
+            try:
+                capabilities.normal(name)
+            except Invalid as error:
+                raise Invalid(f"invalid {field}: {error}") from None
     if spec.stop_signal:
         signals.parse(spec.stop_signal)
     if spec.auto_remove and spec.restart.name != "no":
@@ -100,6 +105,8 @@ def _check_target(mount: Mount) -> None:
         raise Invalid(f"invalid mount path: '{mount.target}' must not have '..' in it")
     if mount.kind == "bind" and not mount.source.startswith("/"):
         raise Invalid(f"invalid mount path: '{mount.source}' mount path must be absolute")
+    if MUST_EXIST in mount.options and not os.path.exists(mount.source):
+        raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {mount.source}')
 
 
 def undo_volumes(made: Sequence[Mount], volumes: Volumes) -> None:

@@ -43,11 +43,13 @@ class Images:
         self._lock = threading.RLock()
         self._tell = tell
         self.layers = Layers(paths.layers)
+        # As old as the host's root: what is below it when a container starts is what it has then.
+        self._host = replace(HOST, created=os.stat("/").st_ctime_ns)
         os.makedirs(self._configs, mode=0o711, exist_ok=True)
 
     def images(self) -> list[Image]:
         """All of them, newest first, the built-in one last."""
-        return [*sorted(self._store.all(Image), key=lambda i: -i.created), HOST]
+        return [*sorted(self._store.all(Image), key=lambda i: -i.created), self._host]
 
     def image(self, ref: str) -> Image:
         """The image with this name, id, or unambiguous id prefix.  Raises NotFound, Invalid."""

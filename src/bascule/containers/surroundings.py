@@ -15,7 +15,7 @@ from bascule.containers.paths import Paths
 from bascule.containers.records import Records, running
 from bascule.containers.unpack import Root, unpack
 from bascule.containers.wiring import Wired, mode
-from bascule.model.container import Container, Image, Mount
+from bascule.model.container import MUST_EXIST, Container, Image, Mount
 from bascule.model.errors import Conflict, Failed, Invalid
 from bascule.model.names import short
 
@@ -100,7 +100,7 @@ class Surroundings:
                 yield Bind(self._paths.volume(mount.source), mount.target, options)
             elif mount.kind == "bind":
                 _ensure_source(mount)
-                yield Bind(mount.source, mount.target, tuple(o for o in options if o != "must-exist"))
+                yield Bind(mount.source, mount.target, tuple(o for o in options if o != MUST_EXIST))
 
     def _host_tmpfs(self, container: Container, image: Image) -> Iterator[tuple[str, tuple[str, ...]]]:
         if not image.host_root:
@@ -145,7 +145,7 @@ class Surroundings:
 
 def _ensure_source(mount: Mount) -> None:
     if not os.path.exists(mount.source):
-        if "must-exist" in mount.options:
+        if MUST_EXIST in mount.options:
             raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {mount.source}')
         os.makedirs(mount.source, mode=0o755)
 

@@ -50,7 +50,10 @@ class Root:
             fd = open_in_root(self.fd, path or ".", os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             above, _, name = path.rpartition("/")
-            os.mkdir(name, 0o755, dir_fd=self.directory(above))
+            try:
+                os.mkdir(name, 0o755, dir_fd=self.directory(above))
+            except FileExistsError:
+                raise Invalid(f"archive: {path!r} is a link that leads nowhere, and not a directory") from None
             fd = open_in_root(self.fd, path, os.O_RDONLY | os.O_DIRECTORY)
             if self._parent[1] >= 0:
                 os.close(self._parent[1])

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 QUIET = 0.03
 # So long a deletion lets others go first.
 PATIENCE = 1.0
+# Of more bridges than these each waits the less, or they would become more and more on a busy host.
+FEW = 8
 # The group of removed bridges: far from any engine's.
 _BRIDGES = 0x40000000
 
@@ -104,9 +106,9 @@ class Trash:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _let_others_go_first(self) -> None:
-        """Return in a quiet moment, when patience ends, or at once if somebody waits for us."""
-        end = time.monotonic() + PATIENCE
+    def _let_others_go_first(self, patience: float = PATIENCE) -> None:
+        """Return in a quiet moment, when *patience* ends, or at once if somebody waits for us."""
+        end = time.monotonic() + patience
         with self._changed:
             while not (self._closing or self._hurry):
                 now = time.monotonic()
@@ -120,10 +122,11 @@ class Trash:
         try:
             socket = known or in_namespace(fd, RouteSocket)
             self._tell(where, socket.ask([rtnetlink.delete_group(together)]))
-            for state in map(rtstate.link, socket.dump(rtnetlink.links())):
-                if state.group == one_by_one:
-                    self._let_others_go_first()
-                    self._tell(where, socket.ask([rtnetlink.delete_link(state.index)]))
+            links = map(rtstate.link, socket.dump(rtnetlink.links()))
+            bridges = [state.index for state in links if state.group == one_by_one]
+            for number, index in enumerate(bridges):
+                self._let_others_go_first(PATIENCE * min(1.0, FEW / (len(bridges) - number)))
+                self._tell(where, socket.ask([rtnetlink.delete_link(index)]))
         except (KernelError, OSError) as why:
             log.warning("cannot delete removed links in %s: %s", where, why)
         finally:

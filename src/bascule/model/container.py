@@ -10,6 +10,10 @@ from bascule.model.endpoint import EndpointSpec, PortSpec, Proto
 Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
 
+# An option of a bind: its source is not made where it is missing.
+MUST_EXIST = "must-exist"
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A bind, a named volume, or a tmpfs, at *target* in the container."""

@@ -8,7 +8,7 @@ from bascule.api.ask import JSON, TAR, Ask, Reply, Stream, empty, reply
 from bascule.api.shapes import image as shape
 from bascule.api.shapes import image_answer as answer
 from bascule.api.shapes import values
-from bascule.api.table import Media, Route, filters, flag, text
+from bascule.api.table import Media, Route, filters, flag, text, texts
 from bascule.model.container import Image
 from bascule.model.errors import Invalid
 
@@ -53,7 +53,7 @@ def create(ask: Ask) -> Stream:
     made = ask.containers.images.import_(
         ask.upload(),
         f"{repository}:{tag}" if repository and tag else repository,
-        ask.exchange.request.query.get("changes", "").splitlines(),
+        [line for text in ask.texts("changes") for line in text.splitlines()],
         ask.text("message"),
     )
     return Stream(told({"status": made.id}), JSON)
@@ -83,8 +83,9 @@ def pieces(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def save(ask: Ask) -> Stream:
-    named = [ask.name] if "name" in ask.params else ask.exchange.request.query.get("names", "").split(",")
-    if named == [""]:
+    asked = [ask.name] if "name" in ask.params else ask.texts("names")
+    named = [name for text in asked for name in text.split(",") if name]
+    if not named:
         raise Invalid("no image names were given (names=…)")
     return Stream(pieces(ask.containers.images.save(named)), TAR)
 
@@ -120,7 +121,7 @@ def prune(ask: Ask) -> Reply:
 
 
 TOLD = Media((JSON,), answer.Progress)
-NAMES = text("names", "The images' names, with commas between them.")
+NAMES = texts("names", "The images' names, each in a parameter of its own, or with commas between them.")
 PLATFORM = text("platform", "Without effect.")
 
 ROUTES: tuple[Route, ...] = (
@@ -151,7 +152,7 @@ ROUTES: tuple[Route, ...] = (
             text("repo", "The imported image's name."),
             text("tag", "Its tag, or the tag or digest that is pulled."),
             text("message", "A comment on the import."),
-            text("changes", "A Dockerfile's instructions, one a line."),
+            texts("changes", "A Dockerfile's instructions, each in a parameter of its own, or one a line."),
             PLATFORM,
         ),
         gives={200: TOLD},

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes.container_body import MountBody
-from bascule.model.container import Mount
+from bascule.model.container import MUST_EXIST, Mount
 from bascule.model.errors import Invalid
 
 # volume/mounts/linux_parser.go
@@ -75,7 +75,8 @@ def _bind_options(body: MountBody) -> tuple[str, ...]:
     propagation = body.BindOptions.Propagation if body.BindOptions else None
     if propagation and propagation not in _PROPAGATIONS:
         raise Invalid(f'invalid mount config for type "bind": invalid propagation mode: {propagation}')
-    return (propagation,) if propagation else ()
+    made = bool(body.BindOptions and body.BindOptions.CreateMountpoint)
+    return (*([propagation] if propagation else []), *([] if made else [MUST_EXIST]))
 
 
 def _tmpfs_options(body: MountBody) -> tuple[str, ...]:
@@ -114,7 +115,7 @@ def show(mounts: Iterable[Mount], volumes: Mapping[str, str]) -> list[answer.Mou
 
 def _show(one: Mount, volumes: Mapping[str, str]) -> answer.MountPoint:
     propagation = next((word for word in one.options if word in _PROPAGATIONS), "")
-    mode = ",".join(word for word in one.options if word not in _PROPAGATIONS)
+    mode = ",".join(word for word in one.options if word not in (*_PROPAGATIONS, MUST_EXIST))
     if one.kind == "volume":
         return {
             "Type": one.kind,
@@ -141,6 +142,6 @@ def binds(mounts: Iterable[Mount]) -> list[str] | None:
     shown = []
     for one in mounts:
         if one.kind != "tmpfs" and one.source:
-            words = [*(["ro"] if one.read_only else []), *one.options]
+            words = [*(["ro"] if one.read_only else []), *(o for o in one.options if o != MUST_EXIST)]
             shown.append(f"{one.source}:{one.target}" + (f":{','.join(words)}" if words else ""))
     return shown or None
