@@ -17,6 +17,7 @@ from bascule.model.errors import Failed, Unavailable
 
 # Where conmon looks for its end of the pipes (src/utils.c): descriptor numbers in the environment.
 _SYNC, _START, _ATTACH = 3, 4, 5
+ENV = "/usr/bin/env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Conmon:
         ]
         if keep_stdin:
             words.append("--leave-stdin-open")
-        return self._spawn(words).made()
+        return self._spawn(words, bundle).made()
 
     def execute(self, ident: str, session: str, bundle: str, *, tty: bool, stdin: bool) -> "Session":
         """A further process of container *ident*, by *bundle*/process.json, about to be run: see Session."""
@@ -58,7 +59,7 @@ class Conmon:
         # Version 1: conmon refuses to attach to an exec without it, and tells the pid before the exit code.
         words += ["--api-version", "1", "-e", "--exec-attach", "-l", "none"]
         words += ["--exec-process-spec", f"{bundle}/process.json"]
-        return self._spawn(words)
+        return self._spawn(words, bundle)
 
     def _common(self, ident: str, unique: str, bundle: str, exits: str, *, tty: bool, stdin: bool) -> list[str]:
         words = [self.path, "--sync", "--full-attach", "-c", ident, "-u", unique, "-b", bundle]
@@ -66,7 +67,9 @@ class Conmon:
         words += ["-p", f"{bundle}/pidfile", "--exit-dir", exits, "--log-level", "error"]
         return words + ["-t"] * tty + ["-i"] * stdin
 
-    def _spawn(self, words: Sequence[str]) -> "Session":
+    def _spawn(self, words: Sequence[str], bundle: str) -> "Session":
+        # When the kernel kills for want of memory conmon writes a file "oom" wherever it is (src/oom.c).
+        words = ["env", "-C", bundle, *words]
         # The child sees its ends as 3, 4 and 5.  All six of ours are above, so that no dup2 covers another.
         pipes = [tuple(_above(fd) for fd in os.pipe()) for _ in range(3)]
         (sync_r, sync_w), (start_r, start_w), (attach_r, attach_w) = pipes
@@ -82,7 +85,7 @@ class Conmon:
             (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
         ]
         try:
-            pid = os.posix_spawn(self.path, list(words), env, file_actions=[*quiet, *actions], setsid=True)
+            pid = os.posix_spawn(ENV, list(words), env, file_actions=[*quiet, *actions], setsid=True)
         finally:
             for fd in (sync_w, start_r, attach_w):
                 os.close(fd)
