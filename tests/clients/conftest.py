@@ -123,7 +123,12 @@ class Ground:
             self.sweep()
             self.stop()
         self._ip("netns", "del", self.netns)
+        left = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        left = [mount for mount in left if mount.startswith(f"{self.directory}/")]
+        for mount in reversed(left):
+            subprocess.run(["umount", "-l", mount], check=True)
         shutil.rmtree(self.directory)
+        assert not left, f"left mounted: {left}"
 
     @staticmethod
     def _ip(*words: str) -> None:

@@ -169,11 +169,11 @@ class DaemonGround:
         self._daemon.send_signal(number)
 
     def arm(self, step: int) -> None:
-        """It ends before its *step*-th step from now on; 0: it does not."""
+        """It ends before its *step*-th step from now on; 0: it does not.  Or it has ended before it heard."""
         (self.directory / "orders").write_text(str(step))
         self._obeyed.clear()
         self.send(signal.SIGUSR1)
-        assert self._obeyed.wait(DEADLINE), self.said()
+        until(lambda: self._obeyed.is_set() or not self.alive(), self.said)
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The answer's JSON.  Raises Refused."""
@@ -272,7 +272,8 @@ class DaemonGround:
         return re.sub(r"elements = \{([^}]*)\}", ordered, "".join(sorted(tables)))
 
     def network_state(self, netns: str = "", called: Calling = str) -> str:
-        """Links, addresses, routes and rules of one namespace."""
+        """Links, addresses, routes and rules of one namespace, when nothing removed is still on its way out."""
+        until(lambda: not self.alive() or ": gone-" not in self.sh("ip -o link", netns), self.said)
         links = [_link(link) for link in json.loads(self.sh("ip -j -d addr", netns))]
         # What the kernel adds by itself follows from the addresses, and later.
         routes = self.sh("ip route; ip -6 route; ip rule; ip -6 rule", netns).splitlines()

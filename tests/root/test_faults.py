@@ -105,7 +105,7 @@ def settled(ground: DaemonGround) -> str:
 
     def same() -> bool:
         before, last[0] = last[0], ground.summary()
-        return before == last[0] and "link gone-" not in before
+        return before == last[0]
 
     until(same)
     return last[0]
@@ -168,9 +168,9 @@ def killed(ground: DaemonGround, case: Case, after: str) -> bool:
         return True
     until(lambda: not ground.alive() or ground.summary() == after)
     if ground.alive():
+        # The step may still be ahead, in what is done later.
         ground.arm(0)
-        return False
-    return True
+    return not ground.alive()
 
 
 def undo(ground: DaemonGround, untouched: str, when: str) -> None:

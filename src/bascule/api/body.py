@@ -107,7 +107,7 @@ class Body:
 
 
 class Upload(io.RawIOBase):
-    """A request's body as a file for a worker thread.  Raises OSError when the client broke off or stalled."""
+    """A request's body as a file for a worker thread.  Raises BodyBroken when the client broke off or stalled."""
 
     def __init__(self, body: Body, loop: asyncio.AbstractEventLoop, patience: float) -> None:
         super().__init__()
@@ -135,5 +135,5 @@ class Upload(io.RawIOBase):
 
         try:
             return asyncio.run_coroutine_threadsafe(within(), self._loop).result()
-        except (BodyBroken, TimeoutError) as broken:
-            raise OSError(f"reading the request's body: {broken or 'the client stalled'}") from broken
+        except TimeoutError as late:
+            raise BodyBroken("the client stalled") from late

@@ -14,7 +14,7 @@ from bascule.containers.pack import pack, stream_archive
 from bascule.containers.rootfs import RootFs
 from bascule.containers.unpack import Root, clean, unpack
 from bascule.model.container import Container
-from bascule.model.errors import BasculeError, Failed, Forbidden, Invalid, NotFound
+from bascule.model.errors import Failed, Forbidden, Invalid, NotFound
 
 T = TypeVar("T")
 
@@ -91,7 +91,8 @@ class Archives:
                 done.set_exception(Invalid(f"Error processing tar file: {error}"))
             except OSError as error:
                 done.set_exception(Failed(f"container {container.name}: {error}"))
-            except BasculeError as error:
+            except BaseException as error:
+                # Whoever waits must not wait for ever; what cannot be read of a request's body is its reader's.
                 done.set_exception(error)
 
         threading.Thread(target=run, name="archive", daemon=True).start()

@@ -323,21 +323,25 @@ class Life:
     def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
         """The container is gone.  Raises Conflict while it runs, unless *force*, which kills it."""
         current = self._current(container)
-        if running(current.state):
+        while not self._removed(container.id, volumes):
+            # It runs, or has been started again since it was killed.
             if not force:
                 raise Conflict(
                     f'cannot remove container "/{current.name}": container is {current.state.status}: stop the'
                     " container before removing or force remove"
                 )
             self._kill_and_wait(current)
-        with self._records.lock(container.id):
-            left = self._records.get(container.id)
+
+    def _removed(self, ident: str, volumes: bool) -> bool:
+        """Whether it is gone now, because it did not run or because --rm was quicker."""
+        with self._records.lock(ident):
+            left = self._records.get(ident)
             if left is None:
-                # --rm was quicker: it is gone, as was asked.
-                return
+                return True
             if running(left.state):
-                raise Conflict(f'cannot remove container "/{left.name}": it was started again meanwhile')
+                return False
             self._remove(left, volumes=volumes)
+            return True
 
     def _kill_and_wait(self, container: Container) -> None:
         ended = self.waiting.add(container.id, "not-running")

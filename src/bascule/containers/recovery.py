@@ -5,7 +5,8 @@ import logging
 import os
 import shutil
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from bascule.containers import cgroups
 from bascule.containers.conmon import find
@@ -18,9 +19,12 @@ from bascule.model.errors import BasculeError
 
 log = logging.getLogger(__name__)
 
+# Containers started together with the daemon: conmon and the runtime wait more than they work.
+AT_ONCE = 8
+
 
 def start_up(engine: Engine, life: Life, parts: Parts) -> None:
-    """See above.  Containers whose policy wants it are started, behind the caller's back."""
+    """See above.  Containers whose policy wants it have been started when this returns, as far as they can be."""
     parts.rootfs.sweep()
     alive = find(parts.paths.bundles)
     left = {*parts.runtime.known(), *os.listdir(parts.paths.bundles)}
@@ -35,11 +39,20 @@ def start_up(engine: Engine, life: Life, parts: Parts) -> None:
             parts.records.change(container.id, sandbox="")
     _close_sandboxes(engine, parts)
     _sweep(parts)
+    due = []
     for container in parts.records.all():
         if container.state.status == "restarting":
             life.resume_restart(container)
         elif container.state.status in ("exited", "created") and wanted_at_start(container):
-            threading.Thread(target=_start, args=(life, container), name="restart", daemon=True).start()
+            due.append(container)
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restart") as pool:
+        # Those that live in another's namespace come after it.
+        for joins in (False, True):
+            list(pool.map(partial(_start, life), [c for c in due if _joins(c) == joins]))
+
+
+def _joins(container: Container) -> bool:
+    return container.spec.network_mode.startswith("container:")
 
 
 def _start(life: Life, container: Container) -> None:

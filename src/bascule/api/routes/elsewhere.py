@@ -3,7 +3,7 @@
 from bascule.api.ask import Ask, Reply, Stream, reply
 from bascule.api.shapes.system_answer import CachesPruned
 from bascule.api.table import Answer, Route
-from bascule.model.errors import BasculeError, NotImplementedHere, Unavailable
+from bascule.model.errors import BasculeError, NotFound, NotImplementedHere, Unavailable
 
 NO_SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm'
@@ -22,6 +22,11 @@ def _refuse(kind: type[BasculeError], why: str) -> Answer:
         raise kind(why)
 
     return answer
+
+
+def no_plugin(ask: Ask) -> Reply:
+    """`docker inspect` asks when nothing else has the name."""
+    raise NotFound(f'plugin "{ask.name.removesuffix("/json")}" not found')
 
 
 def no_cache(_: Ask) -> Reply:
@@ -55,5 +60,6 @@ ROUTES = (
     _no("GET", "/images/search", NO_REGISTRY),
     _no("POST", "/images/{name}/push", NO_REGISTRY),
     _no("GET", "/distribution/{name}/json", NO_REGISTRY),
-    *(_no(method, "/plugins/{name}", NO_PLUGINS) for method in ("GET", "POST", "DELETE")),
+    Route("GET", "/plugins/{name}", no_plugin, says="There are no plugins", refuses=(404,)),
+    *(_no(method, "/plugins/{name}", NO_PLUGINS) for method in ("POST", "DELETE")),
 )
