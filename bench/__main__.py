@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import calls, names, paths, report, sizes
 from bench.ground import Found, clear, workplace
 from bench.measure import Row, Stage
-from bench.sides import Side, bascule, docker
+from bench.sides import PEER, Side, bascule, docker
 
 HERE = Path(__file__).parent
 Group = Callable[[Stage, int], Iterator[Row]]
@@ -34,7 +34,7 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[int, ...], Group], ...] = (
 )
 KEYS = [key for keys, _, _ in GROUPS for key in keys]
 NEEDED = (
-    "/usr/sbin/dockerd",
+    str(PEER / "dockerd"),
     "containerd",
     "docker",
     "runc",

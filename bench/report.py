@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Row
+from bench.sides import PEER
 
 
 def machine() -> dict[str, str]:
@@ -23,7 +24,7 @@ def machine() -> dict[str, str]:
         "cpu": f"{len(os.sched_getaffinity(0))} × {cpu[0].partition(': ')[2] if cpu else platform.machine()}",
         "memory": f"{int(memory) // 1024 // 1024} GB",
         "python": platform.python_version(),
-        "peer": _version("/usr/sbin/dockerd", "--version"),
+        "peer": _version(str(PEER / "dockerd"), "--version"),
         "runtime": _version("runc", "--version"),
         "nft": _version("nft", "--version"),
         "dnsmasq": _version("dnsmasq", "--version"),

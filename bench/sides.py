@@ -1,6 +1,7 @@
 """The two sides of a comparison: a daemon each, on a ground of its own, spoken to by the same requests."""
 
 import io
+import os
 import sys
 import tarfile
 import time
@@ -18,8 +19,11 @@ from bench.ground import Ground
 IMAGE = "bench"
 FOREVER = ("sleep", "1000000")
 EMPTY: Mapping[str, object] = MappingProxyType({})
+EMPTY_ENV: Mapping[str, str] = MappingProxyType({})
 BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "sleep", "true", "cat", "echo", "nc", "ping", "httpd", "ip", "hostname", "mkdir")
+PEER = Path(__file__).parents[1] / ".peer/usr/sbin"
+"""Where packaging/peer-setup unpacks dockerd and docker-proxy."""
 # What dockerd writes outside its own directories: its key, plug-in sockets, containerd's extras and shims' sockets.
 DOCKER_MASKS = ("/etc/docker", "/opt", "/run")
 
@@ -50,6 +54,7 @@ class Side:
     masks: Sequence[str] = ()
     cli: tuple[str, ...] = ()
     mark: str = ""
+    env: Mapping[str, str] = EMPTY_ENV
     networks: list[str] = field(default_factory=list)
     containers: set[str] = field(default_factory=set)
     """Every container ever made here, for the search for what it may have left."""
@@ -68,7 +73,7 @@ class Side:
     def start(self) -> float:
         """The daemon answers; how many milliseconds that took."""
         begin = time.perf_counter()
-        self.pid = self.ground.start(self.argv(self.place), self.place / "log")
+        self.pid = self.ground.start(self.argv(self.place), self.place / "log", {**os.environ, **self.env})
         wait_until_answers(str(self.place / "s"))
         return (time.perf_counter() - begin) * 1000
 
@@ -160,9 +165,11 @@ def docker(place: Path, mark: str) -> Side:
 
     def argv(place: Path) -> list[str]:
         own = ("--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid")
-        return ["/usr/sbin/dockerd", *own, "--host", f"unix://{place}/s", "--cgroup-parent", mark]
+        return [str(PEER / "dockerd"), *own, "--host", f"unix://{place}/s", "--cgroup-parent", mark]
 
-    return Side("docker", place, argv, DOCKER_MASKS, ("docker",), mark)
+    # It finds its docker-proxy by the path.
+    env = {"PATH": f"{PEER}:{os.environ['PATH']}"}
+    return Side("docker", place, argv, DOCKER_MASKS, ("docker",), mark, env)
 
 
 def bascule(place: Path, mark: str, bridge: str = "bascule0") -> Side:
