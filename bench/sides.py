@@ -19,7 +19,6 @@ from bench.ground import Ground
 IMAGE = "bench"
 FOREVER = ("sleep", "1000000")
 EMPTY: Mapping[str, object] = MappingProxyType({})
-EMPTY_ENV: Mapping[str, str] = MappingProxyType({})
 BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "sleep", "true", "cat", "echo", "nc", "ping", "httpd", "ip", "hostname", "mkdir")
 PEER = Path(__file__).parents[1] / ".peer/usr/sbin"
@@ -54,7 +53,7 @@ class Side:
     masks: Sequence[str] = ()
     cli: tuple[str, ...] = ()
     mark: str = ""
-    env: Mapping[str, str] = EMPTY_ENV
+    env: Mapping[str, str] = field(default_factory=dict)
     networks: list[str] = field(default_factory=list)
     containers: set[str] = field(default_factory=set)
     """Every container ever made here, for the search for what it may have left."""

@@ -30,14 +30,45 @@ class Told:
         )
 
 
-class Ground:
-    """One daemon, and a namespace that is its host.  It may be stopped and started again."""
+class Client:
+    """The real clients, of the engine that listens at *host*; their own files are in *directory*."""
+
+    def __init__(self, host: str, directory: Path) -> None:
+        self.host = host
+        self.directory = directory
+
+    def docker(self, *words: str, stdin: str | None = None) -> Told:
+        """What the docker CLI says."""
+        return self.run(["docker", *words], stdin)
+
+    def run(self, command: Sequence[str], stdin: str | None = None) -> Told:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            env={**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.directory)},
+        )
+        return Told(done.returncode, done.stdout, done.stderr)
+
+    def sweep(self) -> None:
+        """No container, network or volume of a test is left."""
+        left = self.docker("ps", "-aq").out.split()
+        if left:
+            self.docker("rm", "-fv", *left)
+        self.docker("network", "prune", "-f")
+        self.docker("volume", "prune", "-af")
+
+
+class Ground(Client):
+    """One daemon of ours, and a namespace that is its host.  It may be stopped and started again."""
 
     def __init__(self, directory: Path, *flags: str) -> None:
         """*flags* are more of the daemon's."""
-        self.directory = directory
+        super().__init__(f"unix://{directory}/s", directory)
         self.flags = flags
-        self.host = f"unix://{directory}/s"
         self.netns = directory.name
         self.log: list[str] = []
         self._daemon: subprocess.Popen[str] | None = None
@@ -93,30 +124,6 @@ class Ground:
             status = self._daemon.wait(DEADLINE)
             self._daemon = None
             assert status == 0, "".join(self.log)
-
-    def docker(self, *words: str, stdin: str | None = None) -> Told:
-        """What the docker CLI says."""
-        return self.run(["docker", *words], stdin)
-
-    def run(self, command: Sequence[str], stdin: str | None = None) -> Told:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            env={**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.directory)},
-        )
-        return Told(done.returncode, done.stdout, done.stderr)
-
-    def sweep(self) -> None:
-        """No container, network or volume of a test is left."""
-        left = self.docker("ps", "-aq").out.split()
-        if left:
-            self.docker("rm", "-fv", *left)
-        self.docker("network", "prune", "-f")
-        self.docker("volume", "prune", "-af")
 
     def close(self) -> None:
         if self._daemon:
