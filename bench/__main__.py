@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import calls, names, paths, report, sizes
+from bench import attach, calls, names, paths, report, sizes
 from bench.ground import Found, clear, workplace
 from bench.measure import Row, Stage
 from bench.sides import PEER, Side, bascule, docker
@@ -22,6 +22,7 @@ Group = Callable[[Stage, int], Iterator[Row]]
 
 # In the order they are run: the keys of its rows, at which of the levels (numbers of networks) it is run.
 GROUPS: tuple[tuple[tuple[str, ...], tuple[int, ...], Group], ...] = (
+    (("attach",), (0,), attach.attach),
     (("cli",), (0,), sizes.cli),
     (("create", "rm"), (0, 1, 2), calls.create),
     (("connect", "disconnect"), (0,), calls.connect),
