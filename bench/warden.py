@@ -43,6 +43,10 @@ def enter(masks: list[str]) -> None:
     for path in masks:
         check(libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, b"mode=755"), f"mount {path}")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # As on a Debian where nobody has loaded br_netfilter, which some kernels have built in.  Who wants bridged
+    # packets to pass the IP hooks turns it on: dockerd does where it needs that.
+    for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
+        switch.write_text("0")
 
 
 def offspring(root: int) -> list[int]:
