@@ -110,9 +110,7 @@ class Decisions:
 
     def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
         known = [p.subnet for n in self.intent.networks() for p in n.pools]
-        # Our own bridges' subnets are known already, and an overlap with them is told in Docker's words.
-        ours = set(known)
-        routes = [r for r in self.kernel.routes() if r not in ours]
+        routes = self.kernel.routes()
         pools: list[Pool] = []
         for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
             if not wanted:
@@ -122,9 +120,11 @@ class Decisions:
                 exact = one.subnet is not None and int(one.subnet.network_address) != 0
                 if not exact:
                     one = replace(one, subnet=self._free(version, one.subnet, [*known, *routes]))
-                elif not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
-                    self._check_routes(one.subnet, routes)
+                # An overlap with a network of ours is told in Docker's words, and before the routes: those of our
+                # own bridges are among them.
                 pool = decide_pool(one, known, held)
+                if exact and not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
+                    self._check_routes(pool.subnet, routes)
                 pools.append(pool)
                 known.append(pool.subnet)
         return tuple(pools)
@@ -135,8 +135,8 @@ class Decisions:
         return random_ula(self.chance(5), taken, like.prefixlen if like else 64)
 
     @staticmethod
-    def _check_routes(subnet: IPNetwork | None, routes: Sequence[IPNetwork]) -> None:
-        route = overlapping(subnet, routes) if subnet else None
+    def _check_routes(subnet: IPNetwork, routes: Sequence[IPNetwork]) -> None:
+        route = overlapping(subnet, routes)
         if route:
             raise Forbidden(
                 f"invalid pool request: {subnet} overlaps with {route}, which this host has an address in or a"

@@ -44,6 +44,8 @@ Name = tuple[str, str]
 """A link: the path of its namespace, and its name there."""
 
 TRIES = 4
+OURS = 1 << 20
+"""Links that we make have indexes from here on; the kernel counts from 1."""
 
 
 def where(thing: Wired) -> str:
@@ -67,7 +69,7 @@ class Numbers:
 
     def again(self) -> None:
         """Go on somewhere else."""
-        self._next = itertools.count((1 << 20) + secrets.randbelow(1 << 28))
+        self._next = itertools.count(OURS + secrets.randbelow(1 << 28))
 
     def pick(self) -> int:
         return next(self._next)

@@ -8,14 +8,14 @@ is gone at once and yet later in `removing` and `trash`.
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import cast
 
 from bascule.kernel import carrier, conntrack, journal, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
-from bascule.kernel.claims import claimed
+from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.netfilter import Netfilter
 from bascule.kernel.place import Place, Places
@@ -53,6 +53,7 @@ class LinuxKernel:
         self._numbers = Numbers()
         self._trash = Trash(self._places.home, group + 1)
         self._removing = Removing(self._places, self._trash, group)
+        self._claims = Claims(self._places.home.routes)
         self._firewall = Firewall(table)
         self._flows = Netfilter()
         self._flows_lock = threading.Lock()
@@ -72,7 +73,7 @@ class LinuxKernel:
                     case "namespace":
                         outcomes += [self._add_namespace(thing) for thing in cast(list[Namespace], run)]
                     case "sysctl":
-                        outcomes += self._set(cast(list[Sysctl], run))
+                        outcomes += self._set(cast(list[Sysctl], run), born)
                     case _:
                         wired = cast(list[Wired], run)
                         outcomes += Adding(self._places, self._numbers, self._group, born, wired).outcomes()
@@ -100,8 +101,12 @@ class LinuxKernel:
             return KernelError(why.errno or errno.EIO, str(thing))
         return "made"
 
-    def _set(self, run: Sequence[Sysctl]) -> list[Outcome]:
-        return self._places.at(run[0].ns).inside(lambda: [_write(thing) for thing in run])
+    def _set(self, run: Sequence[Sysctl], born: Collection[Name]) -> list[Outcome]:
+        def write() -> list[Outcome]:
+            # Of a link that has just been made nobody has set anything: what it is need not be read.
+            return [_write(thing, look=(thing.ns, thing.key.split("/")[-2]) not in born) for thing in run]
+
+        return self._places.at(run[0].ns).inside(write)
 
     # ---- making untrue
 
@@ -172,7 +177,7 @@ class LinuxKernel:
         ]
 
     def routes(self) -> list[IPNetwork]:
-        return claimed(self._places.home.routes)
+        return self._claims.networks()
 
     def links(self) -> dict[str, str]:
         return {name: state.kind for name, state in Survey(self._places).links("").items()}
@@ -215,6 +220,7 @@ class LinuxKernel:
         self._trash.close()
         self._firewall.close()
         self._flows.close()
+        self._claims.close()
         self._places.close()
 
 
@@ -231,10 +237,10 @@ def _request(thing: Thing) -> tuple[str, str]:
             return "rule", ""
 
 
-def _write(thing: Sysctl) -> Outcome:
+def _write(thing: Sysctl, *, look: bool) -> Outcome:
     try:
         file = sysctl_file(thing)
-        if file.read_text().split() == thing.value.split():
+        if look and file.read_text().split() == thing.value.split():
             return "held"
         # One write, whole: /proc/sys takes each for a value.
         fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)

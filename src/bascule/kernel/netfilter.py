@@ -4,12 +4,12 @@ The kernel does the work of a request inside `send` and its answers wait in the 
 nothing here blocks.  A socket is for one thread at a time; the caller holds a lock.
 """
 
-import ctypes
 import errno
 import socket
 import struct
 from collections.abc import Iterable, Iterator
 
+from bascule.kernel.filters import EQUAL, LEAVE, LOAD_WORD, TAKE, attach
 from bascule.model.errors import KernelError
 from bascule.wire.nfnetlink import (
     GETGEN,
@@ -139,16 +139,4 @@ def _open() -> socket.socket:
 def _attach(hears: socket.socket, but: int) -> None:
     # nlmsg_pid is at 12, in the host's order; a filter loads in the network's (linux/filter.h).
     port = int.from_bytes(but.to_bytes(4, "big"), "little") if struct.pack("=H", 1)[0] else but
-    program = b"".join(
-        struct.pack("=HBBI", *instruction)
-        for instruction in (
-            (0x20, 0, 0, 12),  # ld [12]
-            (0x15, 0, 1, port),  # jeq #port, next, one further
-            (0x06, 0, 0, 0),  # ret #0: leave it out
-            (0x06, 0, 0, 0xFFFFFFFF),  # ret #-1: take all of it
-        )
-    )
-    # The kernel reads the program during the call: *held* must live as long.
-    held = ctypes.create_string_buffer(program)
-    fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))
-    hears.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
+    attach(hears, ((LOAD_WORD, 0, 0, 12), (EQUAL, 0, 1, port), LEAVE, TAKE))
