@@ -87,3 +87,10 @@ def test_events_stream(client: docker.DockerClient) -> None:
     told = next(events)
     events.close()
     assert (told["Action"], told["Actor"]["Attributes"]) == ("create", {"name": "n1", "type": "bridge"})
+
+
+def test_no_limit_leaves_nobody_out(client: docker.DockerClient) -> None:
+    """The low-level API says -1 where nobody asked for a limit."""
+    made = {client.api.create_container("host", ["true"])["Id"] for _ in range(3)}
+    assert {found["Id"] for found in client.api.containers(all=True)} == made
+    assert len(client.api.containers(limit=2)) == 2

@@ -48,7 +48,8 @@ def listing(ask: Ask) -> Reply:
         before=ask.containers.container(asked.get("before")[0]) if "before" in asked else None,
         since=ask.containers.container(asked.get("since")[0]) if "since" in asked else None,
     )
-    return reply(_show(ask, found[: limit or None]))
+    # docker-py says -1 where nobody asked for a limit.
+    return reply(_show(ask, found[:limit] if limit > 0 else found))
 
 
 def _named(images: dict[str, Image], name: str) -> list[Image]:
