@@ -29,8 +29,9 @@ test-unit: $(VENV)/.done            ## seconds, no root
 test-root: $(VENV)/.done            ## real kernel, in namespaces of its own
 	$(BIN)/pytest -q -n $(JOBS) tests/root
 
-test-clients: $(VENV)/.done         ## the real docker CLI and docker-py
-	$(BIN)/pytest -q tests/clients
+test-clients: $(VENV)/.done         ## the real docker CLI, docker-py and docker-compose, beside a real dockerd
+	packaging/peer-setup
+	PATH=$$PATH:$$PWD/.peer/usr/bin $(BIN)/pytest -q tests/clients
 
 test-long: $(VENV)/.done            ## five times the contract's cases, longer crowds and fuzzing
 	BASCULE_CASES=5 BASCULE_CROWD=60 BASCULE_FUZZ=20 $(BIN)/pytest -q tests/clients -k "contract or crowd or fuzz"
