@@ -27,7 +27,7 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[int, ...], Group], ...] = (
     (("create", "rm"), (0, 1, 2), calls.create),
     (("connect", "disconnect"), (0,), calls.connect),
     (("run",), (0,), calls.run),
-    (("ping", "list"), (0, 2), calls.ask),
+    (("ping", "list"), (0, 1, 2), calls.ask),
     (("bridge", "port", "loopback"), (0,), paths.paths),
     (("resolver",), (0,), names.names),
     (("start",), (1,), sizes.start),

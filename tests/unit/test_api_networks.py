@@ -322,3 +322,31 @@ def test_a_dry_run_tells_the_commands_and_changes_nothing(house: tuple[Client, C
     )
     assert client.ask("POST", "/networks/prune?dryRun=1") == (200, text)
     assert crowd.engine.kernel.dump() == after
+
+
+def test_a_list_says_what_is_whatever_was_listed_before(client: Client) -> None:
+    def names() -> list[str]:
+        # With a filter nothing that was written before is used.
+        plain, filtered = (client.ask("GET", f"/networks{query}")[1] for query in ("", "?filters={}"))
+        assert plain == filtered
+        return [net["Name"] for net in plain]
+
+    told = [names()]
+    for method, path, body in (
+        ("POST", "/networks/create", {"Name": "one"}),
+        ("POST", "/networks/create", {"Name": "two", "Labels": {"a": "b"}}),
+        ("DELETE", "/networks/one", None),
+        ("POST", "/networks/create", {"Name": "one", "Internal": True}),
+        ("POST", "/networks/prune", None),
+    ):
+        client.ask(method, path, body)
+        told.append(names())
+    default = ["bridge", "host", "none"]
+    assert told == [
+        default,
+        [*default, "one"],
+        [*default, "one", "two"],
+        [*default, "two"],
+        [*default, "two", "one"],
+        default,
+    ]

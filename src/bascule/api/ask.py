@@ -9,7 +9,7 @@ from typing import IO, TypeVar, cast
 from bascule.api.body import Upload
 from bascule.api.exchange import Exchange, Headers, Limits
 from bascule.api.pool import Pool
-from bascule.api.shapes import filters, system, times, values
+from bascule.api.shapes import filters, network, system, times, values
 from bascule.api.shapes.system import About
 from bascule.containers.containers import Containers
 from bascule.engine.engine import Engine
@@ -37,6 +37,7 @@ class House:
     slow: Pool
     """For calls that may wait for people or processes; they never hold up the quick ones."""
     limits: Limits = field(default_factory=Limits)
+    listed: network.Listed = field(default_factory=network.Listed)
 
     @property
     def headers(self) -> Headers:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.json import encode
 
-from bascule.api.shapes import filters, times
+from bascule.api.shapes import filters, times, values
 from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import Filters
 from bascule.model.addresses import IPAddress, IPNetwork, family
@@ -188,6 +189,28 @@ def _member(ep: Endpoint) -> answer.Member:
         "IPv4Address": str(v4) if v4 else "",
         "IPv6Address": str(v6) if v6 else "",
     }
+
+
+class Listed:
+    """The list of all networks as clients poll it, written anew only when it has changed, and of it only what has:
+    a value of the model never changes, so that the same one is the same text.  For one thread."""
+
+    def __init__(self) -> None:
+        self._nets: Sequence[Network] = ()
+        self._texts: dict[str, tuple[Network, Raw]] = {}
+        self._body = values.encode([])
+
+    def body(self, nets: Sequence[Network]) -> bytes:
+        """*nets* as JSON, without their members."""
+        if nets != self._nets:
+            self._texts = {net.id: (net, self._text(net)) for net in nets}
+            self._body = values.encode([text for _, text in self._texts.values()])
+            self._nets = nets
+        return self._body
+
+    def _text(self, net: Network) -> Raw:
+        known, text = self._texts.get(net.id, (None, Raw()))
+        return text if known is net else Raw(encode(show(net)))
 
 
 LIST = ("dangling", "driver", "id", "label", "name", "scope", "type")
