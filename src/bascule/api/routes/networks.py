@@ -20,8 +20,8 @@ def _members(ask: Ask, net: Network) -> dict[str, Endpoint]:
 
 async def listing(ask: Ask) -> Reply:
     # Reading the store waits for nobody; a filter is the client's regular expression, and may take its time.
-    if ask.text("filters") or ask.version < (1, 28):
-        return await ask.call(partial(_chosen, ask))
+    if "filters" in ask.exchange.request.query or ask.version < (1, 28):
+        return await ask.call(lambda: _chosen(ask))
     return Reply(200, ask.house.listed.body(ask.engine.networks()), JSON)
 
 
