@@ -5,6 +5,8 @@ import subprocess
 from configparser import RawConfigParser
 from pathlib import Path
 
+import pytest
+
 from bascule.cli.client import DEFAULT_HOST
 from bascule.configuration import parser
 
@@ -46,6 +48,17 @@ def test_every_package_has_a_reason() -> None:
     assert [line for line in listed if len(line.split(maxsplit=1)) < 2] == []
     required = re.findall(r'^    "[^"]+",(.*)$', (ROOT / "pyproject.toml").read_text(), re.M)
     assert [reason for reason in required if not reason.startswith(" # ")] == []
+
+
+def test_nothing_is_tracked_that_is_ours_only_by_accident() -> None:
+    """No binary, and nothing that .gitignore names: the peer, for one, is 170 MB of another project."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    ignored = subprocess.run([*listed, "-ci", "--exclude-standard"], capture_output=True, text=True, check=True)
+    assert ignored.stdout == ""
+    tracked = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    assert [name for name in tracked if (path := ROOT / name).exists() and b"\0" in path.read_bytes()] == []
 
 
 def test_the_scripts_are_scripts() -> None:
