@@ -39,12 +39,12 @@ nft add element inet bascule forward_to '{ ipv4 . "br-case" : goto to-nat }'
 nft add element inet bascule hairpin_ip '{ "br-case" . "br-case" }'
 nft add element inet bascule masquerade_ip '{ "br-case" }'
 nft add element inet bascule together '{ "br-case" . "br-case" }'
+mkdir -p /x/netns && touch /x/netns/box && unshare --net=/x/netns/box ip link set lo up
 nsenter --net=/x/netns/box ip -4 route add default via 10.99.0.1 dev eth2
 nsenter --net=/x/netns/box ip -6 route add default via fd99::1 dev eth2
 nsenter --net=/x/netns/box ip addr add 10.99.0.2/24 dev eth2
 nsenter --net=/x/netns/box ip addr add fd99::2/64 dev eth2 nodad
-nsenter --net=/x/netns/box ip link set eth2 up
-touch /x/netns/box && unshare --net=/x/netns/box ip link set lo up"""
+nsenter --net=/x/netns/box ip link set eth2 up"""
     )
 
 

@@ -34,7 +34,6 @@ bridge fdb del 02:00:00:00:00:0a dev vx0 dst 192.0.2.9 self
 nsenter --net='/run/net ns/c1' ip neigh del 10.7.0.9 dev eth0
 ip -4 route del 10.9.0.0/16 dev br-1
 nsenter --net='/run/net ns/c1' ip -4 route del default via 10.7.0.1 dev eth0
-nsenter --net='/run/net ns/c1' ip link set eth0 down
 nsenter --net='/run/net ns/c1' ip addr del fd07::2/64 dev eth0
 ip link del bv-1
 umount '/run/net ns/c1' && rm '/run/net ns/c1'
@@ -43,6 +42,10 @@ ip link del br-1
 nft delete element inet bascule forward_to '{ ipv4 . "br-1" }'
 nft delete element inet bascule hairpin_ip '{ "br-1" . "br-1" }'"""
     )
+
+
+def test_a_link_that_stays_is_only_taken_down() -> None:
+    assert unmade([Up("eth0", BOX)], "bascule") == ["nsenter --net='/run/net ns/c1' ip link set eth0 down"]
 
 
 def test_elements_are_those_of_the_engines_own_table() -> None:

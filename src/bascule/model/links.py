@@ -29,8 +29,8 @@ class Namespace:
     path: str
 
     def __str__(self) -> str:
-        path = shlex.quote(self.path)
-        return f"touch {path} && unshare --net={path} ip link set lo up"
+        path, place = shlex.quote(self.path), shlex.quote(self.path.rpartition("/")[0] or "/")
+        return f"mkdir -p {place} && touch {path} && unshare --net={path} ip link set lo up"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What one would type: the command lines that make a thing, and those that take it away, for a root shell."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import assert_never
 
 from bascule.model.firewall import Element, Rule, elements
@@ -32,7 +32,26 @@ def made(things: Iterable[Thing], table: str) -> list[str]:
 
 def unmade(things: Iterable[Thing], table: str) -> list[str]:
     """The lines that take *things* away, the last one first."""
-    return [line for thing in reversed(list(things)) for line in _unmade(thing, table)]
+    things = list(things)
+    going = {end for thing in things for end in _ends(thing)}
+    return [line for thing in reversed(things) if not _goes_along(thing, going) for line in _unmade(thing, table)]
+
+
+def _ends(thing: Thing) -> list[tuple[str, str]]:
+    """The links, by namespace and name, that go when *thing* does."""
+    match thing:
+        case Veth():
+            return [(thing.ns, thing.name), (thing.peer_ns, thing.peer)]
+        case Bridge() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            return [(thing.ns, thing.name)]
+        case _:
+            return []
+
+
+def _goes_along(thing: Thing, going: Collection[tuple[str, str]]) -> bool:
+    """A link that goes is not taken down before: its IPv6 addresses would go with that, and a line that takes them
+    away would fail."""
+    return isinstance(thing, Up) and (thing.ns, thing.link) in going
 
 
 def _made(thing: Thing, table: str) -> list[str]:
