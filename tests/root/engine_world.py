@@ -116,7 +116,9 @@ class EngineWorld(World):
     def _remove(self) -> None:
         for who in self._names:
             subprocess.run(["ip", "netns", "del", self.ns(who)], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for bound in self.directory.glob("netns/*"):
+            subprocess.run(["umount", "-l", str(bound)], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.directory)
 
     def network(
         self, name: str, *subnets: str, internal: bool = False, ipv4: bool = True, options: Mapping[str, str] = NONE
