@@ -52,6 +52,9 @@ an upgrade); each direction ends on its own, over TLS as well. Without a termina
 
 - `?dryRun=1` on `POST /networks/create` and `prune`, `POST /networks/NAME/connect` and `disconnect`, and `DELETE
   /networks/NAME`: the answer is the `ip` and `nft` lines that the call comes to, as text, and nothing is changed.
+- `?dryRun=1` on `POST /containers/create` (and its start), `POST /containers/NAME/start`, `stop`, `restart` and `kill`
+  (if it ends), and `DELETE /containers/NAME`: the same, of what it is to the networks. Root file system, mounts,
+  control groups and processes are the runtime's; of them there are no lines.
 - A port in `PortBindings` is published whether it is in `ExposedPorts` or not (as from Docker 29).
 - Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits, log drivers
   other than json-file) are accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
@@ -90,9 +93,7 @@ def text() -> str:
         parts.append("")
     parts.append("## Requests in full\n")
     parts += [
-        section(method, path, one)
-        for method, path, one in operations(told)
-        if one["summary"] != elsewhere.REFUSED
+        section(method, path, one) for method, path, one in operations(told) if one["summary"] != elsewhere.REFUSED
     ]
     parts.append(TYPES)
     parts += [kind(name, one) for name, one in told["components"]["schemas"].items()]

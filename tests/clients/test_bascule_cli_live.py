@@ -174,6 +174,37 @@ def test_a_dry_run_changes_nothing(ground: Ground) -> None:
     assert ground.out("network", "ls") == before
 
 
+def test_dry_runs_of_containers_tell_their_networks_and_change_nothing(ground: Ground, web: str) -> None:
+    def told(*words: str) -> list[str]:
+        seen = (
+            ("ps", "-a", "--format", "{{.ID}} {{.State}} {{.Ports}}"),
+            ("inspect", web),
+            ("network", "inspect", "app"),
+        )
+        before = [ground.out(*words) for words in seen]
+        lines = ground.out(*words).splitlines()
+        assert [ground.out(*words) for words in seen] == before
+        return lines
+
+    run = ("--dry-run", "--network", "app", "-p", "8098:80", "tiny:1", "true")
+    assert [line.split()[0] for line in told("run", *run)][:2] == ["mkdir", "nft"]
+    assert any(" type veth " in line for line in told("create", *run))
+    ends = told("stop", "--dry-run", web)
+    assert ends[-1].startswith("umount ")
+    assert any(line.startswith("nft delete element") and "8099" in line for line in ends)
+    assert told("rm", "-f", "--dry-run", web) == told("kill", "--dry-run", web) == ends
+    again = told("restart", "--dry-run", web)
+    assert again[: len(ends)] == ends
+    assert any(" type veth " in line for line in again[len(ends) :])
+    assert told("start", "--dry-run", web) == [f"# {web} runs: nothing is done"]
+    assert told("run", "--dry-run", "--network", "host", "tiny:1") == [
+        "# the network is the host's: nothing is done to it"
+    ]
+    refused = ground.run("run", *run[:4], "8099:80", "tiny:1", "true")
+    assert (refused.returncode, "port is already allocated" in refused.stderr) == (125, True), refused.stderr
+    assert ground.run("run", "--dry-run", "nosuch:1").returncode == 125
+
+
 def test_connect_and_disconnect_and_their_dry_runs(ground: Ground, web: str) -> None:
     ground.out("network", "create", "other")
     assert "type veth" in ground.out("network", "connect", "--dry-run", "other", web)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.root.engine_world import EngineWorld, port
 
+from bascule.engine.engine import Engine, SandboxSpec
 from bascule.model.typed import made
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
@@ -41,7 +42,8 @@ def typed(world: EngineWorld, lines: list[str]) -> None:
     world.kernel.close()
     for line in lines:
         done = subprocess.run(
-            ["ip", "netns", "exec", world.ns("host"), "sh", "-ec", line],
+            # Not `ip netns exec`: in its mount namespace, what one line mounts the next would not see.
+            ["nsenter", f"--net=/run/netns/{world.ns('host')}", "sh", "-ec", line],
             capture_output=True,
             text=True,
             check=False,
@@ -84,6 +86,38 @@ def test_the_lines_of_disconnect_take_away_what_connect_made(world: EngineWorld)
     world.engine.connect("other", box)
     typed(world, world.engine.plan_disconnect("other", box))
     assert state(world, "a") == before
+
+
+def test_the_lines_of_an_end_take_away_the_container_and_all_it_had(world: EngineWorld) -> None:
+    world.network("n", "10.71.0.0/24", "fd71::/64")
+    world.network("other", "10.72.0.0/24")
+    before = state(world)
+    box = world.box("a", "n", "other", ports=(port(80, 8080),))
+    world.hang_up()
+    lines = world.engine.rehearse(lambda engine: engine.close_sandbox(box))
+    typed(world, lines)
+    assert state(world) == before
+
+
+def test_the_lines_of_a_run_put_a_namespace_on_its_networks(world: EngineWorld) -> None:
+    world.network("n", "10.71.0.0/24", "fd71::/64")
+    world.network("other", "10.72.0.0/24")
+    before = state(world)
+
+    def run(engine: Engine) -> None:
+        box = engine.open(SandboxSpec(container="c" * 64, name="a", ports=(port(80, 8080),))).id
+        for net in ("n", "other"):
+            engine.connect(net, box)
+
+    lines = world.engine.rehearse(run)
+    assert (state(world), world.engine.sandboxes()) == (before, [])
+    typed(world, lines)
+    place = lines[0].split("--net=")[1].split()[0]
+    shown = world.sh("host", f"nsenter --net={place} sh -c 'ip -br -4 addr; ping -q -c 1 -W 5 10.71.0.1'")
+    assert re.findall(r"^(eth\d).* (10\S+)", shown, re.M) == [("eth0", "10.71.0.2/24"), ("eth1", "10.72.0.2/24")]
+    assert " 1 received" in shown
+    subprocess.run(["umount", place], check=True)
+    assert re.search(r"8080\S* : \S*10\.71\.0\.2", world.sh("host", "nft list table inet bascule"))
 
 
 def test_when_the_gateways_network_is_left_the_lines_move_route_and_ports(world: EngineWorld) -> None:

@@ -56,6 +56,9 @@ class Media:
     each: Any = None
 
 
+DRY_RUN = flag("dryRun", "Answer the ip and nft lines that this comes to, and change nothing.")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """*path* has `{name}` where a name stands, which may contain slashes.  *answer* runs in a worker thread if it

@@ -6,6 +6,7 @@ from typing import Any
 
 from bascule.cli.client import Answer, Client, Refusal, quote
 from bascule.cli.command import MANY, Command
+from bascule.cli.dry import dry_run
 from bascule.cli.each import each
 from bascule.cli.options import Given, UsageError
 
@@ -89,18 +90,21 @@ def attach(client: Client, given: Given) -> int:
 
 
 def start(client: Client, given: Given) -> int:
-    if given.flag("attach") or given.flag("interactive"):
+    if (given.flag("attach") or given.flag("interactive")) and not given.flag("dry-run"):
         return _start_attached(client, given)
 
     started: list[str] = []
 
     def one(name: str) -> None:
+        if given.flag("dry-run"):
+            dry_run(client, "POST", f"/containers/{quote(name)}/start", {})
+            return
         client.post(f"/containers/{quote(name)}/start")
         print(name)
         started.append(name)
 
     code = each(given.args, one)
-    if code:
+    if code and not given.flag("dry-run"):
         failed = [name for name in given.args if name not in started]
         print(f"Error: failed to start containers: {', '.join(failed)}", file=sys.stderr)
     return code
@@ -141,6 +145,7 @@ COMMANDS = {
         """
     -a, --attach               Connect its output, and pass signals on
         --detach-keys string   The keys that leave the container running, e.g. ctrl-p,ctrl-q
+        --dry-run              Print the lines that this is to the networks, and do nothing
     -i, --interactive          Connect the standard input
 """,
         args=(1, MANY),

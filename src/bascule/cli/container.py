@@ -7,6 +7,7 @@ from bascule.cli import units
 from bascule.cli.ask import sure
 from bascule.cli.client import Client, Refusal, filters, quote
 from bascule.cli.command import MANY, Command
+from bascule.cli.dry import NETWORKS, dry_run
 from bascule.cli.each import each
 from bascule.cli.options import Given, UsageError
 from bascule.cli.runbody import restart_policy
@@ -15,7 +16,11 @@ from bascule.cli.runoptions import CHECKS
 
 def _each(client: Client, given: Given, verb: str, pairs: dict[str, str]) -> int:
     def one(name: str) -> None:
-        client.post(f"/containers/{quote(name)}/{verb}", pairs)
+        path = f"/containers/{quote(name)}/{verb}"
+        if given.flag("dry-run"):
+            dry_run(client, "POST", path, pairs)
+            return
+        client.post(path, pairs)
         print(name)
 
     return each(given.args, one)
@@ -65,8 +70,12 @@ def rm(client: Client, given: Given) -> int:
         pairs["v"] = "1"
 
     def one(name: str) -> None:
+        path = f"/containers/{quote(name.strip('/'))}"
         try:
-            client.ask("DELETE", f"/containers/{quote(name.strip('/'))}", pairs)
+            if given.flag("dry-run"):
+                dry_run(client, "DELETE", path, pairs)
+                return
+            client.ask("DELETE", path, pairs)
         except Refusal as no:
             if not (given.flag("force") and no.status == 404):
                 raise
@@ -124,11 +133,14 @@ LIMITS = {
     "memory-swap": "MemorySwap",
     "pids-limit": "PidsLimit",
 }
-ENDING = """
+ENDING = (
+    NETWORKS
+    + """
     -s, --signal string   The signal that asks it to end
     -t, --timeout int     Seconds until it is killed
         --time int>timeout
 """
+)
 SOME = "CONTAINER [CONTAINER...]"
 
 COMMANDS = {
@@ -152,7 +164,7 @@ COMMANDS = {
         kill,
         f"[OPTIONS] {SOME}",
         "Send containers a signal",
-        "    -s, --signal string   Which one, instead of KILL\n",
+        NETWORKS + "    -s, --signal string   Which one, instead of KILL\n",
         args=(1, MANY),
         examples="bascule kill -s HUP web",
     ),
@@ -173,13 +185,18 @@ COMMANDS = {
         rm,
         f"[OPTIONS] {SOME}",
         "Remove containers",
-        """
+        NETWORKS
+        + """
     -f, --force     Kill it first if it runs
     -l, --link      Remove the link of this name
     -v, --volumes   Also its nameless volumes
 """,
         args=(1, MANY),
-        examples="bascule rm -f web",
+        examples="""
+bascule rm -f web
+# which links, routes and rules go with it
+bascule rm -f --dry-run web
+""",
     ),
     "rename": Command(
         rename,

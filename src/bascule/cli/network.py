@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bascule.cli.client import Client, filters, quote
 from bascule.cli.command import FILTER, FORMAT, MANY, Command
+from bascule.cli.dry import dry_run
 from bascule.cli.options import Given
 
 TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
@@ -94,14 +95,6 @@ def prune(client: Client, given: Given) -> int:
     gone = (client.post("/networks/prune", pairs) or {}).get("NetworksDeleted") or []
     if gone:
         print("Deleted Networks:", *gone, "", sep="\n")
-    return 0
-
-
-def dry_run(client: Client, method: str, path: str, pairs: dict[str, str], body: Any = None) -> int:
-    """Print the command lines that the change would come to; nothing is changed."""
-    told = client.ask(method, path, {**pairs, "dryRun": "1"}, body).body().decode().rstrip("\n")
-    if told:
-        print(told)
     return 0
 
 

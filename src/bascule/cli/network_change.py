@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from bascule.cli.client import Client, Refusal, quote
 from bascule.cli.command import MANY, Command
-from bascule.cli.network import dry_run
+from bascule.cli.dry import OPTION, dry_run
 from bascule.cli.options import Given, UsageError, label
 
 TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
     from typing import Any
-
-DRY_RUN = "        --dry-run   Print the command lines that this comes to, and do nothing\n"
 
 
 def create(client: Client, given: Given) -> int:
@@ -166,7 +164,7 @@ bascule network create -d macvlan --subnet 192.168.1.0/24 -o parent=eth0 lan
         rm,
         "[OPTIONS] NETWORK [NETWORK...]",
         "Remove networks",
-        DRY_RUN + "    -f, --force     A network that does not exist is no error\n",
+        OPTION + "    -f, --force     A network that does not exist is no error\n",
         args=(1, MANY),
         examples="bascule network rm app backend",
     ),
@@ -194,7 +192,7 @@ bascule network connect --ip 10.7.0.20 --alias db app postgres
         disconnect,
         "[OPTIONS] NETWORK CONTAINER",
         "Take a container off a network, also while it runs",
-        DRY_RUN + "    -f, --force     Also if the container is gone\n",
+        OPTION + "    -f, --force     Also if the container is gone\n",
         args=(2, 2),
         examples="bascule network disconnect app web",
     ),

@@ -8,6 +8,7 @@ from bascule.cli import runoptions
 from bascule.cli.attach import Sitting, check_terminal, status, waiting
 from bascule.cli.client import Client, Refusal
 from bascule.cli.command import MANY, Command
+from bascule.cli.dry import dry_run
 from bascule.cli.options import Given, UsageError
 from bascule.cli.runbody import body
 
@@ -17,13 +18,26 @@ NOT_ALLOWED = ("permission denied", "is a directory")
 
 
 def create(client: Client, given: Given) -> int:
+    if given.flag("dry-run"):
+        return _planned(client, given, body(given))
     print(_create(client, given, body(given)))
     return 0
+
+
+def _planned(client: Client, given: Given, wanted: dict[str, Any]) -> int:
+    """An image that is missing is refused: pulling it would be a change."""
+    return dry_run(client, "POST", "/containers/create", _pairs(given), wanted)
+
+
+def _pairs(given: Given) -> dict[str, str]:
+    return {option: given.text(option) for option in ("name", "platform") if given.text(option)}
 
 
 def run(client: Client, given: Given) -> int:
     detach = given.flag("detach")
     wanted = body(given, detach=detach)
+    if given.flag("dry-run"):
+        return _planned(client, given, wanted)
     stdin = wanted["AttachStdin"]
     if not detach:
         check_terminal(stdin=stdin, tty=wanted["Tty"])
@@ -65,11 +79,6 @@ def _forget(client: Client, ident: str) -> None:
 
 def _create(client: Client, given: Given, wanted: dict[str, Any]) -> str:
     """The id of the new container, whose image has been pulled if it was missing and that is wanted."""
-    if given.flag("dry-run"):
-        raise UsageError(
-            "--dry-run: what a container needs is known when it exists; create it, then see"
-            " bascule network connect --dry-run NETWORK CONTAINER"
-        )
     pull = given.text("pull")
     if pull not in ("always", "missing", "never", ""):
         raise UsageError(f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"')
@@ -80,7 +89,7 @@ def _create(client: Client, given: Given, wanted: dict[str, Any]) -> str:
         )
     if pull == "always":
         _pull(client, given, wanted["Image"])
-    pairs = {option: given.text(option) for option in ("name", "platform") if given.text(option)}
+    pairs = _pairs(given)
     try:
         answer = client.post("/containers/create", pairs, wanted)
     except Refusal as no:
@@ -121,6 +130,8 @@ COMMANDS = {
 # the image "host" is always there: this machine's own root, not writable from inside
 bascule run --rm -it host bash
 bascule run -d --name web --network app -p 8080:80 --restart unless-stopped nginx
+# the namespace, links, addresses, routes and firewall elements that it would have
+bascule run --dry-run --network app -p 8080:80 host true
 bascule run --rm --network app --ip 10.7.0.9 host ping -c 1 web
 bascule run -d --network name=app,alias=db,gw-priority=1 --network backend postgres
 """,

@@ -29,7 +29,7 @@ OPTIONS = """
         --dns-option list              An option of the resolver
         --dns-search list              A domain to search names in
         --domainname string            The container's NIS domain
-        --dry-run                      Refused: use network connect --dry-run
+        --dry-run                      Print the lines that its start is to the networks, and do nothing
         --entrypoint string            Instead of the image's entry point
     -e, --env list                     A variable, NAME=value, or NAME to pass on the own one
         --env-file list                A file of variables, one a line

@@ -18,6 +18,7 @@ from bascule.containers.images import Images
 from bascule.containers.life import Life
 from bascule.containers.logs import LogLine, LogStream
 from bascule.containers.paths import Paths
+from bascule.containers.planning import Plans
 from bascule.containers.records import Records, running
 from bascule.containers.recovery import start_up
 from bascule.containers.rootfs import RootFs
@@ -65,6 +66,7 @@ class Containers:
             cleaning=Cleaning(),
         )
         self._life = Life(self._parts, self.volumes)
+        self.plans = Plans(engine, self._parts)
         self._execs = Execs(self._parts, self._life.watcher)
         self._archives = archive.Archives(self._parts.rootfs, self.images)
 

@@ -48,26 +48,29 @@ def check(spec: ContainerSpec, image: Image, controllers: frozenset[str]) -> lis
 
 def make(records: Records, name: str, spec: ContainerSpec, image: Image, mounts: tuple[Mount, ...]) -> Container:
     """The container is in the store, under *name* or one that is made up.  Raises Conflict for a taken one."""
+    with records.names:
+        return records.save(draft(records, name, spec, image, mounts))
+
+
+def draft(
+    records: Records, name: str, spec: ContainerSpec, image: Image, mounts: tuple[Mount, ...] = ()
+) -> Container:
+    """The container that `make` would save."""
     words = bundle.command(spec.entrypoint, spec.command, image)
     if name:
         check_container_name(name.removeprefix("/"))
-    with records.names:
-        if name:
-            records.check_free(name.removeprefix("/"))
-        chosen = name.removeprefix("/") or madeup.name(random.choice, lambda n: records.named(n) is not None)
-        return records.save(
-            Container(
-                id=secrets.token_hex(32),
-                name=chosen,
-                created=records.now(),
-                spec=spec,
-                image=image.id,
-                path=words[0],
-                args=tuple(words[1:]),
-                networks=wiring.wishes(spec),
-                mounts=mounts,
-            )
-        )
+        records.check_free(name.removeprefix("/"))
+    return Container(
+        id=secrets.token_hex(32),
+        name=name.removeprefix("/") or madeup.name(random.choice, lambda n: records.named(n) is not None),
+        created=records.now(),
+        spec=spec,
+        image=image.id,
+        path=words[0],
+        args=tuple(words[1:]),
+        networks=wiring.wishes(spec),
+        mounts=mounts,
+    )
 
 
 def mounts(spec: ContainerSpec, image: Image, records: Records, volumes: Volumes) -> tuple[Mount, ...]:

@@ -23,6 +23,7 @@ from bascule.engine.refusals import check_endpoint, check_removable
 from bascule.engine.start import make_true, put_back
 from bascule.kernel.apply import bring_up, take_down
 from bascule.kernel.protocol import Kernel
+from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
 from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
@@ -32,6 +33,7 @@ from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Thing
 from bascule.model.typed import unmade
+from bascule.store.memory import MemoryStore
 from bascule.store.protocol import Store
 
 
@@ -112,6 +114,17 @@ class Engine:
         """What somebody took away from our networks and endpoints holds again; those things."""
         with self._lock:
             return put_back(self._intent, self.kernel)
+
+    def rehearse(self, work: Callable[["Engine"], object]) -> list[str]:
+        """The commands that *work* would be, done with the engine that it is given; changes nothing.  Ids in them
+        are ones that will not be used.  Raises what *work* would."""
+        with self._lock:
+            ends, store = self.endpoints(), MemoryStore()
+            store.commit(put=[*self.networks(), *self.sandboxes(), *ends])
+            ours = {(port.proto, port.host_port) for ep in ends for port in ep.ports}
+            kernel = Rehearsal(self.kernel, self.settings.table, ours)
+            work(Engine(kernel, store, self.settings, upstream=self._upstream, now=self._now))
+            return kernel.lines
 
     def close(self) -> None:
         """Finish what is pending.  Networks and endpoints stay."""

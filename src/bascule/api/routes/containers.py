@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from bascule.api.ask import Ask, Reply, empty, reply
+from bascule.api.ask import TEXT, Ask, Reply, empty, lines, reply
 from bascule.api.shapes import container as shape
 from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes import container_list, container_spec
 from bascule.api.shapes.container_body import ContainerBody, UpdateBody
 from bascule.api.shapes.filters import PRUNE, wanted
-from bascule.api.table import Route, filters, flag, number, text
+from bascule.api.table import DRY_RUN, Media, Route, filters, flag, number, text
 from bascule.model.container import Container, Image
 from bascule.model.errors import Invalid
 
@@ -77,18 +77,29 @@ def inspect(ask: Ask) -> Reply:
 
 def create(ask: Ask) -> Reply:
     spec, warnings = container_spec.spec(ask.body(ContainerBody), ask.version)
-    made, more = ask.containers.create(ask.text("name").removeprefix("/"), spec)
+    name = ask.text("name").removeprefix("/")
+    if ask.flag("dryRun"):
+        return lines(ask.containers.plans.run(name, spec))
+    made, more = ask.containers.create(name, spec)
     return reply({"Id": made.id, "Warnings": [*warnings, *more]}, 201)
 
 
 def start(ask: Ask) -> Reply:
+    if ask.flag("dryRun"):
+        return lines(ask.containers.plans.start(ask.containers.container(ask.name)))
     if ask.containers.container(ask.name).state.status == "running":
         return empty(304)
     ask.containers.start(ask.name)
     return empty()
 
 
+def _ending(ask: Ask) -> Reply:
+    return lines(ask.containers.plans.end(ask.containers.container(ask.name)))
+
+
 def stop(ask: Ask) -> Reply:
+    if ask.flag("dryRun"):
+        return _ending(ask)
     if not shape.is_running(ask.containers.container(ask.name).state):
         return empty(304)
     ask.containers.stop(ask.name, ask.number("t"), ask.text("signal"))
@@ -96,11 +107,15 @@ def stop(ask: Ask) -> Reply:
 
 
 def restart(ask: Ask) -> Reply:
+    if ask.flag("dryRun"):
+        return lines(ask.containers.plans.restart(ask.containers.container(ask.name)))
     ask.containers.restart(ask.name, ask.number("t"), ask.text("signal"))
     return empty()
 
 
 def kill(ask: Ask) -> Reply:
+    if ask.flag("dryRun"):
+        return _ending(ask)
     ask.containers.kill(ask.name, ask.text("signal") or "KILL")
     return empty()
 
@@ -124,6 +139,8 @@ def rename(ask: Ask) -> Reply:
 
 
 def remove(ask: Ask) -> Reply:
+    if ask.flag("dryRun"):
+        return _ending(ask)
     if ask.flag("link"):
         raise Invalid("removing a link of a container is not supported: links end with their containers")
     ask.containers.remove(ask.name, force=ask.flag("force"), volumes=ask.flag("v"))
@@ -197,9 +214,13 @@ ROUTES = (
         create,
         "json",
         says="Create a container",
-        query=(text("name", "Its name; one is made up where none is given."), text("platform", "Without effect.")),
+        query=(
+            text("name", "Its name; one is made up where none is given."),
+            text("platform", "Without effect."),
+            flag("dryRun", "Answer the ip and nft lines that its start comes to, and change nothing."),
+        ),
         takes=ContainerBody,
-        gives={201: answer.ContainerCreated},
+        gives={201: answer.ContainerCreated, 200: Media((TEXT,))},
         refuses=(403, 404, 409),
     ),
     Route(
@@ -243,8 +264,8 @@ ROUTES = (
         start,
         slow=True,
         says="Start a container",
-        query=(text("detachKeys", "Without effect."),),
-        gives={204: None, 304: None},
+        query=(text("detachKeys", "Without effect."), DRY_RUN),
+        gives={204: None, 304: None, 200: Media((TEXT,))},
         refuses=(403, 409),
     ),
     Route(
@@ -253,8 +274,8 @@ ROUTES = (
         stop,
         slow=True,
         says="Stop a container",
-        query=(SECONDS, SIGNAL),
-        gives={204: None, 304: None},
+        query=(SECONDS, SIGNAL, DRY_RUN),
+        gives={204: None, 304: None, 200: Media((TEXT,))},
         refuses=(409,),
     ),
     Route(
@@ -263,8 +284,8 @@ ROUTES = (
         restart,
         slow=True,
         says="Stop a container and start it again",
-        query=(SECONDS, SIGNAL),
-        gives={204: None},
+        query=(SECONDS, SIGNAL, DRY_RUN),
+        gives={204: None, 200: Media((TEXT,))},
         refuses=(403, 409),
     ),
     Route(
@@ -273,8 +294,8 @@ ROUTES = (
         kill,
         slow=True,
         says="Send a container a signal",
-        query=(SIGNAL,),
-        gives={204: None},
+        query=(SIGNAL, DRY_RUN),
+        gives={204: None, 200: Media((TEXT,))},
         refuses=(409,),
     ),
     Route(
@@ -331,8 +352,9 @@ ROUTES = (
             flag("force", "One that runs, too."),
             flag("v", "Its anonymous volumes, too."),
             flag("link", "Refused."),
+            DRY_RUN,
         ),
-        gives={204: None},
+        gives={204: None, 200: Media((TEXT,))},
         refuses=(409,),
     ),
 )

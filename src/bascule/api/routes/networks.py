@@ -7,7 +7,7 @@ from bascule.api.ask import JSON, TEXT, Ask, Reply, empty, lines, reply
 from bascule.api.shapes import endpoint, network, values
 from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import PRUNE, wanted
-from bascule.api.table import Media, Route, filters, flag, text
+from bascule.api.table import DRY_RUN, Media, Route, filters, flag, text
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.typed import made
@@ -91,8 +91,6 @@ def disconnect(ask: Ask) -> Reply:
     ask.containers.disconnect(ask.name, ref, force=bool(body.Force))
     return empty(200)
 
-
-DRY_RUN = flag("dryRun", "Answer the ip and nft lines that this comes to, and change nothing.")
 
 ROUTES = (
     Route(
