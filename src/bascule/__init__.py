@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     # The same names for the type checker, which does not run __getattr__.
-    from bascule.engine.engine import Engine, SandboxSpec
+    from bascule.engine.engine import Engine
     from bascule.kernel.fake import FakeKernel
     from bascule.kernel.linux import LinuxKernel
     from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, PublishedPort
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         NotFound,
     )
     from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
-    from bascule.model.sandbox import Sandbox
+    from bascule.model.sandbox import Sandbox, SandboxSpec
     from bascule.model.settings import AddressPool, Settings
     from bascule.store.memory import MemoryStore
     from bascule.store.sqlite import SqliteStore
@@ -37,7 +37,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Engine": "engine.engine",
-    "SandboxSpec": "engine.engine",
+    "SandboxSpec": "model.sandbox",
     "FakeKernel": "kernel.fake",
     "LinuxKernel": "kernel.linux",
     "MemoryStore": "store.memory",

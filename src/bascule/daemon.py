@@ -22,6 +22,7 @@ from zlib import crc32
 from bascule.api.server import Server
 from bascule.configuration import Configuration, load, parser
 from bascule.containers.containers import Containers
+from bascule.dhcp.client import DhcpClient
 from bascule.dns.client import ResolverClient
 from bascule.dns.upstream import host_servers
 from bascule.engine.engine import Engine
@@ -46,12 +47,13 @@ def build_kernel(settings: Settings) -> LinuxKernel:
     return LinuxKernel(table=settings.table, group=link_group(settings), namespaces=f"{settings.exec_root}/netns")
 
 
-def build_engine(settings: Settings, kernel: LinuxKernel, names: ResolverClient, proxy: ProxyClient) -> Engine:
+def build_engine(
+    settings: Settings, kernel: LinuxKernel, names: ResolverClient, proxy: ProxyClient, leases: DhcpClient
+) -> Engine:
     """An engine on *kernel*, its store on disk."""
     store = SqliteStore(f"{settings.data_root}/bascule.db")
-    return Engine(
-        kernel, store, settings, names=names, proxy=proxy, upstream=lambda: settings.nameservers or host_servers()
-    )
+    upstream = lambda: settings.nameservers or host_servers()  # noqa: E731
+    return Engine(kernel, store, settings, names=names, proxy=proxy, leases=leases, upstream=upstream)
 
 
 class Daemon:
@@ -65,8 +67,9 @@ class Daemon:
             Path(path).mkdir(mode=0o711, parents=True, exist_ok=True)
         self._names = ResolverClient(told.settings.exec_root)
         self._proxy = ProxyClient(told.settings.exec_root)
+        self._leases = DhcpClient(told.settings.exec_root)
         self._kernel = build_kernel(told.settings)
-        self.engine = build_engine(told.settings, self._kernel, self._names, self._proxy)
+        self.engine = build_engine(told.settings, self._kernel, self._names, self._proxy, self._leases)
         self.containers = Containers(self.engine, told.settings, runtime=told.runtime, conmon=told.conmon)
         self.server = Server(self.engine, self.containers, told)
         self._stop = asyncio.Event()
@@ -96,6 +99,7 @@ class Daemon:
         self.containers.close()
         self._names.close()
         self._proxy.close()
+        self._leases.close()
         self.engine.close()
         logger.info("stopped; networks and containers stay")
 

@@ -17,12 +17,13 @@ from typing import Any, Self
 
 from tests.root.firewall_world import World, inside
 
-from bascule.engine.engine import Engine, SandboxSpec
+from bascule.engine.engine import Engine
 from bascule.engine.proxy import Carried
 from bascule.kernel.linux import LinuxKernel
 from bascule.model.addresses import IPAddress, ip_address
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
 from bascule.model.network import Network, NetworkSpec, PoolSpec
+from bascule.model.sandbox import SandboxSpec
 from bascule.model.settings import Settings
 from bascule.proxy.client import ProxyClient
 from bascule.store.memory import MemoryStore

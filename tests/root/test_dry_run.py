@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from tests.root.engine_world import EngineWorld, port
 
-from bascule.engine.engine import Engine, SandboxSpec
+from bascule.engine.engine import Engine
+from bascule.model.sandbox import SandboxSpec
 from bascule.model.typed import made
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")

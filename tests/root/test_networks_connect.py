@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.root.engine_world import LAN, EngineWorld, at, port
 
-from bascule.engine.engine import SandboxSpec
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import BasculeError
+from bascule.model.sandbox import SandboxSpec
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
 

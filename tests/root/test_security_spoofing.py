@@ -10,9 +10,9 @@ import pytest
 from tests.root.engine_world import EngineWorld, at
 from tests.root.frames import BROADCAST, Frame, advertisement, arp, icmp, solicitation, udp
 
-from bascule.engine.engine import SandboxSpec
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.network import Network
+from bascule.model.sandbox import SandboxSpec
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
 

@@ -18,11 +18,12 @@ from bascule.containers.images import Images
 from bascule.containers.logs import LogLine
 from bascule.containers.volumes import Volumes
 from bascule.containers.waiting import Waiter
-from bascule.engine.engine import Engine, SandboxSpec
+from bascule.engine.engine import Engine
 from bascule.kernel.fake import FakeKernel
 from bascule.model.container import Container, ContainerSpec, Image, State, Volume
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import NotFound
+from bascule.model.sandbox import SandboxSpec
 from bascule.store.memory import MemoryStore
 
 ABOUT = About(version="0.1.0", id="test", hostname="test", kernel="6.1", system="Debian", memory=1 << 30)

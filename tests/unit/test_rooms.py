@@ -16,6 +16,7 @@ MAY: dict[str, set[str]] = {
     "store": {"model"},
     "dns": {"model", "wire", "kernel", "engine.names"},
     "proxy": {"model", "engine.proxy"},
+    "dhcp": {"model", "kernel", "engine.leases"},
     "engine": {"model", "drivers", "ipam", "store", "kernel"},
     "containers": {"model", "engine", "kernel", "store"},
     "api": {"model", "engine", "containers"},

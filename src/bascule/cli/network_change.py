@@ -140,7 +140,7 @@ COMMANDS = {
         --ingress              Docker's swarm routing mesh
         --internal             Keep the network to itself: nothing goes out, nothing comes in
         --ip-range strings     The part of the subnet that containers' addresses are taken from
-        --ipam-driver string=default   Who gives the addresses
+        --ipam-driver string=default   Who gives the addresses: default, null, or dhcp (a server on the segment)
         --ipam-opt map         Options for who gives the addresses
         --ipv4 bool=true       Give IPv4 addresses
         --ipv6                 Give IPv6 addresses

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from bascule.containers import inotify
+from bascule.kernel import inotify
 
 BLOCK = 64 * 1024
 # Milliseconds, where the kernel does not tell of changes.

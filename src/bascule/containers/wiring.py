@@ -7,13 +7,14 @@ from ipaddress import ip_address
 
 from bascule.containers.links import Link, parse
 from bascule.containers.records import Records, running
-from bascule.engine.engine import Engine, SandboxSpec
+from bascule.engine.engine import Engine
 from bascule.model.addresses import IPAddress
 from bascule.model.container import Container, ContainerSpec, Image
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
 from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid, KernelError, NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network
+from bascule.model.sandbox import SandboxSpec
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,14 @@ The order of an endpoint's things is for safety.  The firewall's elements come b
 so that it never carries a frame that they have not seen; taken down backwards, they outlive it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bascule.drivers import sysctls
 from bascule.drivers.options import Options, address, flag, link_name, number, refused
 from bascule.drivers.protocol import Chosen, Traits
-from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_interface
+from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_address, ip_interface
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed, Invalid
 from bascule.model.network import Network, NetworkSpec
@@ -38,7 +38,7 @@ from bascule.model.thing import (
     Veth,
 )
 
-TRAITS = Traits("bridge", publishes=True)
+TRAITS = Traits("bridge", publishes=True, leases=True)
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 
@@ -226,7 +226,7 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
     inside = [*ep.addresses, *(_link_local(a) for a in ep.spec.link_local)]
     return [
         Port(ep.link),
-        *([Lawful(ep.link, ep.mac, tuple(a.ip for a in inside))] if ours.antispoof else []),
+        *([Lawful(ep.link, ep.mac, _lawful(net, inside))] if ours.antispoof else []),
         *([] if ours.icc else _apart(ep)),
         *_ports(net, ours, ep),
         Veth(ep.link, ep.ifname, ep.key, ours.mtu, ep.mac, master=net.link),
@@ -236,6 +236,12 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
         Up(ep.ifname, ep.key, silent=not net.ipv6),
         *_default_routes(net, ep),
     ]
+
+
+def _lawful(net: Network, inside: Sequence[IPInterface]) -> tuple[IPAddress, ...]:
+    own = tuple(a.ip for a in inside)
+    # Who asks a server for an address has none (RFC 2131, 4.1).
+    return (*own, ip_address("0.0.0.0")) if net.ipam_driver == "dhcp" else own
 
 
 def _link_local(address: IPAddress) -> IPInterface:

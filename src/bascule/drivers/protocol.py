@@ -23,6 +23,8 @@ class Traits:
     """How the network's link is called: prefix + id; "" where it makes none."""
     publishes: bool = False
     """Published ports work on it."""
+    leases: bool = False
+    """A DHCP server on the segment can give its endpoints their addresses."""
 
 
 @dataclass(frozen=True, slots=True)

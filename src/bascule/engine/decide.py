@@ -8,6 +8,7 @@ from bascule.drivers import find
 from bascule.drivers.options import Options, flag
 from bascule.drivers.protocol import Chosen
 from bascule.engine.intent import Intent, named
+from bascule.engine.leases import DRIVER
 from bascule.engine.refusals import check_network, resolve_config
 from bascule.ipam.addresses import Exhausted, pick_address
 from bascule.ipam.pools import check_pools, decide_pool, overlapping, pick_subnet, random_ula
@@ -109,6 +110,9 @@ class Decisions:
         return kind == "bridge"
 
     def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
+        if spec.ipam_driver == DRIVER:
+            # The server on the segment knows.
+            return ()
         known = [p.subnet for n in self.intent.networks() for p in n.pools]
         routes = self.kernel.routes()
         pools: list[Pool] = []
@@ -147,12 +151,13 @@ class Decisions:
         """A random MAC."""
         return _local(self.chance(6))
 
-    def _mac_at(self, net: Network, addresses: Sequence[IPInterface]) -> str:
+    def _mac(self, net: Network, sandbox: Sandbox, addresses: Sequence[IPInterface]) -> str:
         """The MAC that goes with an address: the next to have the address is reached at once by neighbours who
-        remember the last one, without an announcement.  Random where there is no address."""
-        if not addresses:
-            return self.mac()
-        return _local(hashlib.sha256(f"{net.id} {addresses[0].ip}".encode()).digest()[:6])
+        remember the last one, without an announcement.  A DHCP server gives a container its address again, and
+        its administrator may reserve one, by the MAC.  Random where there is neither."""
+        if net.ipam_driver == DRIVER:
+            return _hashed(f"{net.id} {sandbox.container}")
+        return _hashed(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
 
     def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
         """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search
@@ -177,7 +182,7 @@ class Decisions:
             created=self.now(),
             addresses=addresses,
             gateways=self._gateways(net, addresses),
-            mac=parse_mac(spec.mac) if spec.mac else self._mac_at(net, addresses),
+            mac=parse_mac(spec.mac) if spec.mac else self._mac(net, sandbox, addresses),
             link=link,
             ifname=insisted or _next_name(driver.check(as_spec(net)).iface_prefix, [ep.ifname for ep in mine]),
             key=sandbox.key,
@@ -256,6 +261,10 @@ def _family_option(options: Options, version: int, *, default: bool) -> bool:
     except Invalid:
         # These two have a sentence of their own.
         raise Invalid(f'driver-opt "{key}" is not a valid bool') from None
+
+
+def _hashed(text: str) -> str:
+    return _local(hashlib.sha256(text.encode()).digest()[:6])
 
 
 def _local(raw: bytes) -> str:

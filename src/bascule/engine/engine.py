@@ -9,13 +9,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from bascule.engine.change import Change, Changes
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.events import Events
 from bascule.engine.intent import Intent, member
+from bascule.engine.leases import Leases, NoLeases
+from bascule.engine.leasing import agree, leased, wanted, with_lease
 from bascule.engine.names import Names, NoNames, Zone
 from bascule.engine.ports import Ports
 from bascule.engine.proxy import NoProxy, Proxy, carried
@@ -25,31 +27,16 @@ from bascule.kernel.apply import bring_up, take_down
 from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
-from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
+from bascule.model.endpoint import Endpoint, EndpointSpec, Lease
 from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network, NetworkSpec
-from bascule.model.sandbox import Sandbox
+from bascule.model.sandbox import Sandbox, SandboxSpec
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Thing
 from bascule.model.typed import unmade
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import Store
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
-    """A sandbox as it is asked for.  With *key* it is a namespace of somebody else's; otherwise one is made."""
-
-    container: str
-    name: str
-    hostname: str = ""
-    key: str = ""
-    ports: tuple[PortSpec, ...] = ()
-    exposed: tuple[tuple[Proto, int], ...] = ()
-    nameservers: tuple[IPAddress, ...] = ()
-    search: tuple[str, ...] = ()
-    resolver_options: tuple[str, ...] = ()
 
 
 class Engine:
@@ -63,18 +50,20 @@ class Engine:
         *,
         names: Names | None = None,
         proxy: Proxy | None = None,
+        leases: Leases | None = None,
         upstream: Callable[[], Sequence[IPAddress]] | None = None,
         now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = lambda: secrets.token_hex(32),
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask,
-        *proxy* what the kernel cannot translate."""
+        *proxy* what the kernel cannot translate, *leases* asks DHCP servers."""
         self.kernel = kernel
         self.store = store
         self.settings = settings or Settings()
         self.names: Names = names or NoNames()
         self.proxy: Proxy = proxy or NoProxy()
+        self.leases: Leases = leases or NoLeases()
         self.events = Events()
         self._now = now
         self._new_id = new_id
@@ -103,6 +92,9 @@ class Engine:
             for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
                 self.proxy.carry(key, ())
             self.names.settle()
+            self.leases.on_change(self._relet)
+            ends = [ep for ep in self.store.all(Endpoint) if leased(self._intent.by_id(ep.network))]
+            agree(self.leases, {ep.id: (ep, self.sandbox(ep.sandbox)) for ep in ends}, self._relet)
 
     def reload(self, settings: Settings) -> None:
         """New networks follow *settings* from now on; those that are there stay as they are."""
@@ -241,6 +233,7 @@ class Engine:
             if sandbox is None:
                 return
             ends = self.endpoints(sandbox=ident)
+            self._give_back(ends)
             self.names.leave(ident)
             self.proxy.carry(ident, ())
             self.store.commit(delete=[*ends, sandbox])
@@ -285,9 +278,42 @@ class Engine:
             except BasculeError:
                 self._changes.make(change.undone())
                 raise
-            joined = change.now(ep.id)
-            self._tell(self._intent.by_id(ep.network), "connect", container=box.container)
-            return joined
+            joined, net = change.now(ep.id), self._intent.by_id(ep.network)
+            self._tell(net, "connect", container=box.container)
+        return self._with_lease(net, joined, box) if leased(net) else joined
+
+    def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox) -> Endpoint:
+        """*ep* with the address that a server gave it.  Waits, and therefore holds no lock."""
+        try:
+            self._relet(ep.id, self.leases.obtain(wanted(ep, box)))
+        except BasculeError as refusal:
+            self.disconnect(net.id, box.id)
+            raise Failed(f"network {net.name}: {refusal}") from refusal
+        found = self.store.get(Endpoint, ep.id)
+        if found is None:
+            raise Failed(f"container {box.name} was taken off network {net.name} while it waited for an address")
+        return found
+
+    def _relet(self, ident: str, lease: Lease | None) -> None:
+        """The endpoint has the address of *lease* from now on, or none."""
+        with self._lock:
+            ep = self.store.get(Endpoint, ident)
+            if ep is None:
+                self.leases.release(ident)
+                return
+            box, before = self.sandbox(ep.sandbox), self.endpoints(sandbox=ep.sandbox)
+            fresh = with_lease(ep, lease)
+            change = self._changes.between(box, before, [fresh if e.id == ident else e for e in before])
+            self._changes.make(change)
+            self.kernel.forget_flows([a.ip for a in ep.addresses if a not in fresh.addresses])
+            self._carry(box)
+            self._publish(fresh)
+            self._serve(box)
+
+    def _give_back(self, ends: Sequence[Endpoint]) -> None:
+        for ep in ends:
+            if leased(self._intent.by_id(ep.network)):
+                self.leases.release(ep.id)
 
     def plan_connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> list[str]:
         """The commands that `connect` would be; changes nothing."""
@@ -308,6 +334,7 @@ class Engine:
         """Take a sandbox off a network.  What it had there is unreachable when this returns."""
         with self._lock:
             change, ep, box = self._leaving(ref, sandbox)
+            self._give_back([ep])
             self._changes.make(change)
             self.kernel.forget_flows([a.ip for a in ep.addresses])
             self._left(ep, box)

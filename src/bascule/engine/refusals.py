@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bascule.drivers import find
 from bascule.engine.intent import DEFAULT, Intent
+from bascule.engine.leases import DRIVER
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Forbidden, Invalid, NotFound
@@ -29,12 +30,23 @@ def check_network(spec: NetworkSpec, intent: Intent) -> None:
     _check_scope(spec)
     if intent.store.where(Network, "name", spec.name):
         raise Conflict(f"network with name {spec.name} already exists")
-    if spec.ipam_driver not in ("default", "null", ""):
+    if spec.ipam_driver == DRIVER:
+        _check_leases(spec)
+    elif spec.ipam_driver not in ("default", "null", ""):
         raise NotFound(f'plugin "{spec.ipam_driver}" not found')
     if not spec.config_only:
         traits = find(spec.driver).TRAITS
         if traits.single and any(n.driver == traits.name for n in intent.networks()):
             raise Forbidden(f'only one instance of "{traits.name}" network is allowed')
+
+
+def _check_leases(spec: NetworkSpec) -> None:
+    if not spec.config_only and not find(spec.driver).TRAITS.leases:
+        raise Invalid(f"network {spec.name}: the {spec.driver} driver takes no addresses from a DHCP server")
+    if spec.pools:
+        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} takes no subnet: the server chooses")
+    if spec.ipv6 or spec.ipv4 is False:
+        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives IPv4 addresses alone")
 
 
 def _check_config_only(spec: NetworkSpec) -> None:

@@ -47,6 +47,17 @@ class PublishedPort:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """What a DHCP server gave an endpoint, for so many *seconds* from *since* (nanoseconds since the epoch)."""
+
+    address: IPInterface
+    gateway: IPAddress | None
+    server: str
+    seconds: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """An endpoint as it was decided.  It exists in the store before the kernel is asked for it."""
 
@@ -77,6 +88,8 @@ class Endpoint:
     reaches: tuple[tuple[IPAddress, Proto, int], ...] = ()
     """What this one may open on *linked* where the network's containers are kept apart: their exposed ports."""
     spec: EndpointSpec = field(default_factory=EndpointSpec)
+    lease: Lease | None = None
+    """Where the addresses are from, on a network whose addresses a DHCP server gives."""
 
     def address(self, version: Family) -> IPInterface | None:
         return next((a for a in self.addresses if a.version == version), None)

@@ -7,6 +7,21 @@ from bascule.model.endpoint import PortSpec, Proto
 
 
 @dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """A sandbox as it is asked for.  With *key* it is a namespace of somebody else's; otherwise one is made."""
+
+    container: str
+    name: str
+    hostname: str = ""
+    key: str = ""
+    ports: tuple[PortSpec, ...] = ()
+    exposed: tuple[tuple[Proto, int], ...] = ()
+    nameservers: tuple[IPAddress, ...] = ()
+    search: tuple[str, ...] = ()
+    resolver_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sandbox:
     """A namespace that endpoints can be put into, and what its owner wants of names and ports.
 

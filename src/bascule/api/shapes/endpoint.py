@@ -7,6 +7,7 @@ from typing import cast
 from msgspec import Struct
 
 from bascule.api.shapes import network_answer as answer
+from bascule.api.shapes import times
 from bascule.api.shapes.values import Int64
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec
@@ -105,7 +106,7 @@ def show(
         "Links": list(asked.links) or None,
         "Aliases": aliases or None,
         "MacAddress": ep.mac if ep else asked.mac,
-        "DriverOpts": dict(asked.options) or None,
+        "DriverOpts": {**asked.options, **_lease(ep)} or None,
         "GwPriority": asked.gw_priority,
         "NetworkID": ep.network if ep else "",
         "EndpointID": ep.id if ep else "",
@@ -117,6 +118,14 @@ def show(
         "GlobalIPv6PrefixLen": v6.network.prefixlen if v6 else 0,
         "DNSNames": (list(ep.dns_names) if ep and ep.dns_names else None),
     }
+
+
+def _lease(ep: Endpoint | None) -> dict[str, str]:
+    """What Docker has no field for: whose lease an address is, and until when."""
+    if ep is None or ep.lease is None:
+        return {}
+    until = ep.lease.since + ep.lease.seconds * 1_000_000_000
+    return {"bascule.dhcp.server": ep.lease.server, "bascule.dhcp.until": times.rfc3339(until)}
 
 
 def _gateway(ep: Endpoint | None, version: int) -> str:

@@ -1,0 +1,1 @@
+"""Addresses from a DHCP server: an udhcpc for each endpoint."""

@@ -1,0 +1,291 @@
+"""A lease for each endpoint, kept alive by an udhcpc (BusyBox's DHCP client) of its own in its namespace.
+
+The processes outlive the daemon, as containers do: renewing must not stop for its restart.  Each has a directory
+below the exec root.  There lies `tell`, the script that udhcpc runs at each event (udhcpc's own interface), which
+writes `lease` in one rename; `pid` and `words` say who it is.  One thread watches all of them: for leases that were
+written or run out, and for processes that ended, which are begun again.
+"""
+
+import logging
+import os
+import select
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from bascule.engine.leases import Wanted
+from bascule.kernel import inotify
+from bascule.model.addresses import ip_address, ip_interface
+from bascule.model.endpoint import Lease
+from bascule.model.errors import Failed
+
+log = logging.getLogger(__name__)
+
+# Four questions, a second apart: a server on the segment answers in milliseconds, and a user waits for this.
+TRIES, PAUSE = 4, 1
+PATIENCE = 10.0
+"""Seconds after which a client that has neither a lease nor ended is given up."""
+RELEASE_PATIENCE = 2.0
+AGAIN = 1.0
+"""Seconds before a client that ended is begun again."""
+
+_TELL = """\
+#!/bin/sh
+# udhcpc runs this at each event, with what it was given in the environment.
+cd "${0%/*}" || exit
+case $1 in
+bound | renew) printf '%s\\n' "$ip/${mask:-32}" "${router%% *}" "$serverid" "${lease:-0}" >new && mv new lease ;;
+esac
+"""
+
+
+class DhcpClient:
+    """Keeps engine.leases.Leases' promises."""
+
+    def __init__(self, exec_root: str) -> None:
+        self._root = Path(exec_root) / "dhcp"
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._kept: dict[str, _Client] = {}
+        self._tell: Callable[[str, Lease | None], None] = lambda _endpoint, _lease: None
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._watching: threading.Thread | None = None
+        self._closed = False
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in self._root.iterdir():
+            client = _Client(place)
+            if client.find():
+                self._kept[place.name] = client
+            else:
+                shutil.rmtree(place)
+        if self._kept:
+            self._watch()
+
+    def obtain(self, wanted: Wanted) -> Lease:
+        client = self._begin(wanted, once=True)
+        end = time.monotonic() + PATIENCE
+        with self._changed:
+            while client.lease is None and not client.ended and time.monotonic() < end:
+                self._changed.wait(end - time.monotonic())
+            client.awaited = False
+            if client.lease:
+                return client.lease
+        self.release(wanted.endpoint)
+        raise Failed(f"no DHCP server answered on {wanted.link} within {TRIES * PAUSE} seconds")
+
+    def resume(self, wanted: Wanted) -> None:
+        self._begin(wanted, once=False)
+
+    def release(self, endpoint: str) -> None:
+        with self._lock:
+            client = self._kept.pop(endpoint, None)
+        if client:
+            client.end()
+            os.eventfd_write(self._wake, 1)
+
+    def kept(self) -> Mapping[str, Lease | None]:
+        with self._lock:
+            return {endpoint: client.lease for endpoint, client in self._kept.items()}
+
+    def on_change(self, tell: Callable[[str, Lease | None], None]) -> None:
+        self._tell = tell
+
+    def close(self) -> None:
+        """Let go of the clients; they go on."""
+        self._closed = True
+        os.eventfd_write(self._wake, 1)
+        if self._watching:
+            self._watching.join()
+        with self._lock:
+            for client in self._kept.values():
+                client.close()
+            self._kept.clear()
+        os.close(self._wake)
+
+    def _begin(self, wanted: Wanted, *, once: bool) -> "_Client":
+        client = _Client(self._root / wanted.endpoint)
+        client.awaited = once
+        client.begin(wanted, once=once)
+        with self._lock:
+            self._kept[wanted.endpoint] = client
+        self._watch()
+        return client
+
+    def _watch(self) -> None:
+        with self._lock:
+            if self._watching is None:
+                self._watching = threading.Thread(target=self._run, name="dhcp-watch", daemon=True)
+                self._watching.start()
+        os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        while not self._closed:
+            poll = select.poll()
+            poll.register(self._wake, select.POLLIN)
+            with self._lock:
+                clients = list(self._kept.items())
+            for _, client in clients:
+                for fd in client.descriptors():
+                    poll.register(fd, select.POLLIN)
+            # A lease that runs out makes no event of its own.
+            poll.poll(self._until_the_next(client for _, client in clients))
+            try:
+                os.eventfd_read(self._wake)
+            except BlockingIOError:
+                pass
+            for endpoint, client in clients:
+                self._look(endpoint, client)
+
+    @staticmethod
+    def _until_the_next(clients: "Iterable[_Client]") -> float | None:
+        ends = [client.next_look() for client in clients]
+        soon = [end for end in ends if end is not None]
+        return max(0.0, min(soon) - time.time()) * 1000 if soon else None
+
+    def _look(self, endpoint: str, client: "_Client") -> None:
+        with self._changed:
+            if self._kept.get(endpoint) is not client:
+                return
+            before, told_already = client.lease, client.awaited
+            client.look(time.time())
+            now = client.lease
+            self._changed.notify_all()
+        if now != before and not told_already:
+            self._tell(endpoint, now)
+
+
+class _Client:
+    """One udhcpc, in *place*."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._pid = 0
+        self._pidfd = -1
+        self._inotify = -1
+        self._again = 0.0
+        self.lease: Lease | None = None
+        self.awaited = False
+        """Somebody waits in `obtain`, and will be told."""
+        self.ended = False
+
+    def begin(self, wanted: Wanted, *, once: bool) -> None:
+        """It asks.  With *once* it ends when nobody answers; without, it asks for ever."""
+        self._place.mkdir(parents=True, exist_ok=True)
+        tell = self._place / "tell"
+        tell.write_text(_TELL)
+        tell.chmod(0o700)
+        self._words = [
+            *_udhcpc(),
+            *("-f", "-R", "-C", "-i", wanted.link, "-s", str(tell), "-t", str(TRIES), "-T", str(PAUSE), "-A", "5"),
+            *("-x", f"0x3d:{wanted.client}", "-x", f"hostname:{wanted.hostname}"),
+        ]
+        self._words = ["nsenter", f"--net={wanted.key}", "--", *self._words]
+        (self._place / "words").write_text("\0".join(self._words))
+        self._start(["-n"] if once else [])
+
+    def _start(self, more: list[str]) -> None:
+        self._close()
+        self._pid = os.posix_spawnp(
+            self._words[0],
+            [*self._words, *more],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)],
+            setsid=True,
+        )
+        (self._place / "pid").write_text(str(self._pid))
+        self._open()
+
+    def find(self) -> bool:
+        """Whether an earlier daemon's still runs, and is ours now."""
+        try:
+            self._pid = int((self._place / "pid").read_text())
+            self._words = (self._place / "words").read_text().split("\0")
+            running = Path(f"/proc/{self._pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        except (OSError, ValueError):
+            return False
+        if str(self._place / "tell") not in running:
+            return False
+        self._open()
+        self.look(time.time())
+        return True
+
+    def _open(self) -> None:
+        self._pidfd = os.pidfd_open(self._pid)
+        self._inotify = inotify.watch(str(self._place), inotify.IN_MOVED_TO)
+        self.ended = False
+
+    def descriptors(self) -> list[int]:
+        return [fd for fd in (self._pidfd, self._inotify) if fd >= 0]
+
+    def next_look(self) -> float | None:
+        """When to look though nothing happened, in seconds since the epoch."""
+        times = [self._again] if self._again else []
+        if self.lease:
+            times.append(self.lease.since / 1e9 + self.lease.seconds)
+        return min(times, default=None)
+
+    def look(self, now: float) -> None:
+        """Notice what happened: a lease that was written or ran out, a process that ended."""
+        if self._inotify >= 0:
+            inotify.drain(self._inotify)
+        self.lease = _read(self._place / "lease", now)
+        if self._pidfd >= 0 and select.select([self._pidfd], [], [], 0)[0]:
+            self._reap()
+            self._close()
+            self.ended = True
+            self._again = 0.0 if self.awaited else now + AGAIN
+        if self._again and now >= self._again:
+            self._again = 0.0
+            log.warning("a DHCP client ended and is begun again: %s", self._place.name[:12])
+            self._start([])
+
+    def end(self) -> None:
+        """It has given the address back and ended."""
+        self._again = 0.0
+        if self._pidfd >= 0:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(self._pidfd, number)
+                if select.select([self._pidfd], [], [], RELEASE_PATIENCE)[0]:
+                    break
+            self._reap()
+        self.close()
+        shutil.rmtree(self._place, ignore_errors=True)
+
+    def _reap(self) -> None:
+        try:
+            os.waitpid(self._pid, 0)
+        except ChildProcessError:
+            pass  # An earlier daemon's: init does.
+
+    def _close(self) -> None:
+        for fd in self.descriptors():
+            os.close(fd)
+        self._pidfd = self._inotify = -1
+
+    close = _close
+
+
+def _udhcpc() -> list[str]:
+    found = shutil.which("udhcpc")
+    if found:
+        return [found]
+    busybox = shutil.which("busybox")
+    if busybox:
+        return [busybox, "udhcpc"]
+    raise Failed("--ipam-driver dhcp needs udhcpc, and there is none (apt-get install udhcpc or busybox-static)")
+
+
+def _read(file: Path, now: float) -> Lease | None:
+    """The lease that was written, unless it has run out."""
+    try:
+        address, router, server, seconds = file.read_text().splitlines()
+        since = file.stat().st_mtime_ns
+        lease = Lease(
+            ip_interface(address), ip_address(router) if router else None, server, int(seconds or 0), since
+        )
+    except (OSError, ValueError):
+        return None
+    return lease if since / 1e9 + lease.seconds > now else None

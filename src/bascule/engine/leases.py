@@ -1,0 +1,67 @@
+"""What the engine asks of whoever gets addresses from a DHCP server.  `dhcp.client.DhcpClient` keeps these promises
+with a process for each endpoint; NoLeases is for engines without it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bascule.model.endpoint import Lease
+from bascule.model.errors import Failed
+
+DRIVER = "dhcp"
+"""The IPAM driver's name: --ipam-driver dhcp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A lease for one endpoint: asked for on *link* in the namespace at *key*, as *client* (an identifier in hex,
+    the same for a container on a network each time) and *hostname*."""
+
+    endpoint: str
+    key: str
+    link: str
+    client: str
+    hostname: str
+
+
+class Leases(Protocol):
+    def obtain(self, wanted: Wanted) -> Lease:
+        """A lease, kept alive from now on.  Takes as long as the server does; raises Failed when none answers in
+        time, and then nothing is left."""
+        ...
+
+    def resume(self, wanted: Wanted) -> None:
+        """Go on asking, without waiting; `on_change` hears of it."""
+        ...
+
+    def release(self, endpoint: str) -> None:
+        """The address is given back, and nobody asks any more.  Not an error if nobody did."""
+        ...
+
+    def kept(self) -> Mapping[str, Lease | None]:
+        """The endpoints for which leases are kept alive, perhaps since an earlier daemon, and those leases."""
+        ...
+
+    def on_change(self, tell: Callable[[str, Lease | None], None]) -> None:
+        """From now on *tell* hears of each lease that is new or another than before, but for those that `obtain`
+        returns; None: it ran out."""
+        ...
+
+
+class NoLeases:
+    """There are none to be had."""
+
+    def obtain(self, wanted: Wanted) -> Lease:
+        raise Failed(f"no DHCP client here to ask for an address of {wanted.link}")
+
+    def resume(self, wanted: Wanted) -> None:
+        """Forgotten."""
+
+    def release(self, endpoint: str) -> None:
+        """There is nothing to give back."""
+
+    def kept(self) -> Mapping[str, Lease | None]:
+        return {}
+
+    def on_change(self, tell: Callable[[str, Lease | None], None]) -> None:
+        """Nothing ever changes."""

@@ -1,0 +1,52 @@
+"""Endpoints whose addresses a DHCP server gives: they are on their network first, and get the address there.
+
+Asking takes as long as the server does, so it never happens under the engine's lock.  Until the lease has come the
+endpoint has a link and no address; a crash in between leaves it so, and the next start goes on asking.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bascule.engine.leases import DRIVER, Leases, Wanted
+from bascule.model.endpoint import Endpoint, Lease
+from bascule.model.network import Network
+from bascule.model.sandbox import Sandbox
+
+log = logging.getLogger(__name__)
+
+
+def leased(net: Network) -> bool:
+    return net.ipam_driver == DRIVER
+
+
+def wanted(ep: Endpoint, box: Sandbox) -> Wanted:
+    """The identifier stays with the container on its network, so that it gets its address again after a restart:
+    type 0, which is no hardware address (RFC 2132, 9.14)."""
+    client = "00" + hashlib.sha256(f"{ep.network} {box.container}".encode()).hexdigest()[:32]
+    return Wanted(ep.id, ep.key, ep.ifname, client, box.hostname or box.name)
+
+
+def with_lease(ep: Endpoint, lease: Lease | None) -> Endpoint:
+    """*ep* with the addresses of *lease*, or with none."""
+    if lease is None:
+        return replace(ep, addresses=(), gateways=(), lease=None)
+    gateways = (lease.gateway,) if lease.gateway else ()
+    return replace(ep, addresses=(lease.address,), gateways=gateways, lease=lease)
+
+
+def agree(
+    leases: Leases, ends: Mapping[str, tuple[Endpoint, Sandbox]], relet: Callable[[str, Lease | None], None]
+) -> None:
+    """Whatever an earlier daemon left: exactly the leases of *ends* are kept alive, and those that changed since
+    are told to *relet*."""
+    kept = leases.kept()
+    for ident in kept.keys() - ends.keys():
+        log.info("gave back the lease of an endpoint that is gone: %s", ident[:12])
+        leases.release(ident)
+    for ident, (ep, box) in ends.items():
+        if ident not in kept:
+            leases.resume(wanted(ep, box))
+        elif kept[ident] != ep.lease:
+            relet(ident, kept[ident])

@@ -1,0 +1,234 @@
+"""Addresses from a real DHCP server on the segment: dnsmasq in a namespace, behind the uplink of a bridge."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.root.ground import DaemonGround, Refused, until
+
+from bascule.kernel import namespaces
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root"),
+    pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq (apt-get install dnsmasq-base)"),
+]
+
+OPTIONS = {"com.docker.network.bridge.name": "br-lan"}
+
+
+class Server:
+    """dnsmasq on 10.7.0.1, at the other end of the host's uplink; it may come and go."""
+
+    def __init__(self, ground: DaemonGround) -> None:
+        self.directory = ground.directory.with_name(ground.directory.name + "-lan")
+        self.directory.mkdir()
+        self.path = str(self.directory / "netns")
+        namespaces.make(self.path, lambda: None)
+        self._log = self.directory / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        ground.sh(
+            "ip link add br-lan type bridge; ip link set br-lan up;"
+            f"ip link add up0 master br-lan type veth peer name lan0 netns {self.path}; ip link set up0 up"
+        )
+        ground.sh("ip link set lo up; ip link set lan0 up; ip addr add 10.7.0.1/24 dev lan0", self.path)
+
+    def start(self, first: int = 50, last: int = 60) -> None:
+        self._process = subprocess.Popen(
+            [
+                *("nsenter", f"--net={self.path}", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
+                *(
+                    "--port=0",
+                    "--user=root",
+                    "--interface=lan0",
+                    "--bind-interfaces",
+                    "--log-dhcp",
+                    "--dhcp-authoritative",
+                ),
+                *(f"--log-facility={self._log}", f"--dhcp-leasefile={self.directory}/leases", "--pid-file="),
+                f"--dhcp-range=10.7.0.{first},10.7.0.{last},255.255.255.0,2m",
+            ],
+        )
+        until(lambda: "DHCP, IP range" in self.said())
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+            self._log.unlink()
+
+    def said(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def count(self, what: str) -> int:
+        return len(re.findall(rf"{what}\(lan0\)", self.said()))
+
+    def close(self) -> None:
+        self.stop()
+        namespaces.drop(self.path)
+        shutil.rmtree(self.directory)
+
+
+@pytest.fixture
+def ground() -> Iterator[DaemonGround]:
+    made = DaemonGround(Path(f"/dev/shm/bdhcp-{os.getpid()}"), f"--bridge=bd{os.getpid()}")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def server(ground: DaemonGround) -> Iterator[Server]:
+    made = Server(ground)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def network(ground: DaemonGround) -> None:
+    ipam = {"Driver": "dhcp"}
+    ground.ask("POST", "/networks/create", {"Name": "lan", "IPAM": ipam, "Options": OPTIONS})
+
+
+def shown(ground: DaemonGround, name: str) -> dict[str, str]:
+    """What inspect tells of the container's place on the network."""
+    found: dict[str, str] = ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"]["lan"]
+    return found
+
+
+def clients(ground: DaemonGround) -> list[int]:
+    return [pid for pid, words in ground.processes().items() if "udhcpc" in words]
+
+
+def test_an_endpoint_has_the_address_that_the_server_gave_it(ground: DaemonGround, server: Server) -> None:
+    network(ground)
+    ground.run("box", "lan", "sleep", "600", Hostname="boxer")
+    end = shown(ground, "box")
+    assert re.fullmatch(
+        r"10\.7\.0\.(5\d|60)/24 10\.7\.0\.1", f"{end['IPAddress']}/{end['IPPrefixLen']} {end['Gateway']}"
+    )
+    assert sorted(end["DriverOpts"]) == ["bascule.dhcp.server", "bascule.dhcp.until"]
+    inside = ground.sandbox("box")
+    assert f"inet {end['IPAddress']}/24" in ground.sh("ip -o addr show dev eth0", inside)
+    assert ground.sh("ip route show default", inside).strip() == "default via 10.7.0.1 dev eth0"
+    # The other machine reaches it by its own address, and knows its name.
+    ground.sh(f"ping -q -c 1 -W 5 {end['IPAddress']}", server.path)
+    assert f"{end['IPAddress']} boxer" in (server.directory / "leases").read_text()
+
+
+def test_a_disconnect_and_an_end_give_the_address_back(ground: DaemonGround, server: Server) -> None:
+    network(ground)
+    ground.run("box", "bridge", "sleep", "600")
+    ground.ask("POST", "/networks/lan/connect", {"Container": "box"})
+    assert server.count("DHCPRELEASE") == 0
+    ground.ask("POST", "/networks/lan/disconnect", {"Container": "box"})
+    until(lambda: server.count("DHCPRELEASE") == 1)
+    ground.ask("POST", "/networks/lan/connect", {"Container": "box"})
+    ground.ask("DELETE", "/containers/box?force=1")
+    until(lambda: server.count("DHCPRELEASE") == 2)
+    assert clients(ground) == []
+    assert list((ground.directory / "run/dhcp").iterdir()) == []
+
+
+def test_a_container_gets_its_address_again_after_a_restart(ground: DaemonGround, server: Server) -> None:
+    network(ground)
+    ground.run("box", "lan", "sleep", "600")
+    before = shown(ground, "box")
+    ground.ask("POST", "/containers/box/restart?t=0")
+    after = shown(ground, "box")
+    assert [after[key] for key in ("IPAddress", "MacAddress")] == [
+        before[key] for key in ("IPAddress", "MacAddress")
+    ]
+    assert server.count("DHCPRELEASE") == 1
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+def test_a_lease_is_kept_over_the_daemons_restart(ground: DaemonGround, server: Server, killed: bool) -> None:
+    network(ground)
+    ground.run("box", "lan", "sleep", "600")
+    before, (client,) = shown(ground, "box"), clients(ground)
+    ground.kill() if killed else ground.stop()
+    # It renews while no daemon is there.
+    asked = server.count("DHCPACK")
+    os.kill(client, signal.SIGUSR1)
+    until(lambda: server.count("DHCPACK") == asked + 1)
+    ground.start()
+    assert clients(ground) == [client]
+    after = shown(ground, "box")
+    assert (after["IPAddress"], after["EndpointID"]) == (before["IPAddress"], before["EndpointID"])
+    assert after["DriverOpts"] != before["DriverOpts"], "the renewed lease is shown"
+    ground.ask("DELETE", "/containers/box?force=1")
+    until(lambda: server.count("DHCPRELEASE") == 1)
+
+
+def test_a_client_that_dies_is_begun_again(ground: DaemonGround, server: Server) -> None:
+    network(ground)
+    ground.run("box", "lan", "sleep", "600")
+    before, (client,) = shown(ground, "box"), clients(ground)
+    os.kill(client, signal.SIGKILL)
+    until(lambda: clients(ground) not in ([], [client]))
+    until(lambda: server.count("DHCPACK") == 2)
+    assert shown(ground, "box")["IPAddress"] == before["IPAddress"]
+
+
+def test_a_silent_server_is_an_error_and_leaves_nothing(ground: DaemonGround, server: Server) -> None:
+    network(ground)
+    server.stop()
+    ground.run("box", "bridge", "sleep", "600")
+    untouched = ground.summary()
+    with pytest.raises(Refused, match=r"500 .*network lan: no DHCP server answered on eth1 within 4 seconds"):
+        ground.ask("POST", "/networks/lan/connect", {"Container": "box"})
+    until(lambda: ground.summary() == untouched)
+    with pytest.raises(Refused, match=r"500 .*failed to set up container networking: network lan: no DHCP server"):
+        ground.run("other", "lan", "true")
+    assert clients(ground) == []
+
+
+def test_the_rest_is_answered_while_a_server_takes_its_time(ground: DaemonGround, server: Server) -> None:
+    """Nobody else waits for a DHCP server."""
+    network(ground)
+    server.stop()
+    for name in ("box", "other"):
+        ground.run(name, "bridge", "sleep", "600")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ground.ask, "POST", "/networks/lan/connect", {"Container": "box"})
+        until(lambda: clients(ground) != [])
+        ground.ask("POST", "/networks/create", {"Name": "meanwhile"})
+        ground.ask("POST", "/networks/meanwhile/connect", {"Container": "other"})
+        assert not asked.done()
+        with pytest.raises(Refused, match="no DHCP server"):
+            asked.result()
+
+
+def test_an_exhausted_server_refuses_one_more(ground: DaemonGround, server: Server) -> None:
+    network(ground)
+    server.stop()
+    server.start(50, 50)
+    ground.run("one", "lan", "sleep", "600")
+    with pytest.raises(Refused, match="no DHCP server answered"):
+        ground.run("two", "lan", "sleep", "600")
+    ground.ask("DELETE", "/containers/one?force=1")
+    ground.ask("POST", "/containers/two/start")
+    assert shown(ground, "two")["IPAddress"] == "10.7.0.50"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"IPAM": {"Driver": "dhcp", "Config": [{"Subnet": "10.7.0.0/24"}]}}, "400 .*takes no subnet"),
+        ({"IPAM": {"Driver": "dhcp"}, "EnableIPv6": True}, "400 .*IPv4 addresses alone"),
+    ],
+)
+def test_what_a_server_decides_is_not_asked_of_us(ground: DaemonGround, body: dict[str, object], why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        ground.ask("POST", "/networks/create", {"Name": "lan", "Options": OPTIONS, **body})
