@@ -5,11 +5,18 @@ import hashlib
 import io
 import json
 import lzma
+import shutil
+import socket
 import tarfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from tests.clients.conftest import Ground, Told
+
+from bascule.kernel.namespaces import in_namespace
 
 Entry = tuple[tarfile.TarInfo, bytes]
 
@@ -236,6 +243,88 @@ def test_a_name_that_moves_on_leaves_an_image_without_one_for_prune(ground: Grou
     assert f"deleted: {first}" in ground.docker("image", "prune", "-f").out
     assert ground.docker("images", "-q", "-f", "dangling=true").out == ""
     assert ground.docker("images", "--format", "{{.Repository}}:{{.Tag}}", "mine").out == "mine:1\n"
+
+
+@contextmanager
+def registry(ground: Ground, answers: Mapping[str, bytes]) -> Iterator[str]:
+    """A registry on the loopback of *ground*, which gives *answers* by path; its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = {"/v2/": b"{}", **answers}.get(self.path)
+            self.send_response(404 if data is None else 200)
+            body = (
+                data
+                if data is not None
+                else b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}'
+            )
+            self.send_header("Content-Type", MANIFEST if "/manifests/" in self.path else "application/octet-stream")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody listens."""
+
+    listener = in_namespace(f"/run/netns/{ground.netns}", lambda: socket.create_server(("127.0.0.1", 0)))
+    server = ThreadingHTTPServer(listener.getsockname(), Answer, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def sum_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def served(name: str, layer: bytes) -> dict[str, bytes]:
+    """What a registry says of an image *name*:1 of one layer."""
+    pressed = gzip.compress(layer)
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Cmd": ["cat", "/word"]},
+            "rootfs": {"type": "layers", "diff_ids": [sum_of(layer)]},
+        }
+    ).encode()
+
+    def part(kind: str, data: bytes) -> dict[str, object]:
+        return {"mediaType": f"application/vnd.docker.{kind}", "size": len(data), "digest": sum_of(data)}
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": part("container.image.v1+json", config),
+        "layers": [part("image.rootfs.diff.tar.gzip", pressed)],
+    }
+    blobs = {f"/v2/{name}/blobs/{sum_of(data)}": data for data in (config, pressed)}
+    return {f"/v2/{name}/manifests/1": json.dumps(manifest).encode(), **blobs}
+
+
+@pytest.mark.skipif(not shutil.which("skopeo"), reason="there is no skopeo (apt-get install skopeo)")
+def test_an_image_is_pulled_from_a_registry_and_run(ground: Ground) -> None:
+    answers = served("team/app", tar(*busybox(), entry("word", b"from afar\n")))
+    with registry(ground, answers) as where:
+        told = ground.docker("run", "--rm", f"{where}/team/app:1")
+        assert told.out == "from afar\n", told
+        assert f"Downloaded newer image for {where}/team/app:1" in ground.docker("pull", f"{where}/team/app:1").out
+        layers = ground.directory / "data" / "layers"
+        before = sorted(p.name for p in layers.iterdir())
+        told = ground.docker("pull", f"{where}/team/app:2")
+        assert (told.status, "manifest unknown" in told.err) == (1, True), told
+        assert sorted(p.name for p in layers.iterdir()) == before
+        assert ground.docker("rmi", f"{where}/team/app:1").status == 0
 
 
 def test_an_image_that_is_nowhere_cannot_be_pulled(ground: Ground) -> None:

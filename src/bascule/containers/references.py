@@ -1,6 +1,7 @@
 """Names of images: `repository:tag`, in the short form that people type."""
 
 import re
+from ipaddress import ip_address
 
 from bascule.model.errors import Invalid
 
@@ -25,6 +26,18 @@ def normal(name: str) -> str:
             raise Invalid(f"invalid reference format: repository name ({repository}) must be lowercase")
         raise Invalid("invalid reference format")
     return f"{repository}:{tag}"
+
+
+def on_loopback(name: str) -> bool:
+    """Whether the image's registry is this host's own, at localhost or an address of 127.0.0.0/8."""
+    host = name.partition("/")[0]
+    if "/" not in name:
+        return False
+    host = host.partition(":")[0]
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def split(name: str) -> tuple[str, str]:
