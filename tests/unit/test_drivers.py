@@ -14,7 +14,7 @@ from bascule.drivers import BUILT_IN, bridge, find
 from bascule.drivers.protocol import Chosen, Driver
 from bascule.model.addresses import Family, ip_address, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint, EndpointSpec, PublishedPort
-from bascule.model.errors import BasculeError, NotFound
+from bascule.model.errors import BasculeError, Invalid, NotFound
 from bascule.model.network import Network, NetworkSpec, Pool
 from bascule.model.thing import Thing
 
@@ -445,6 +445,13 @@ def test_an_option_that_cannot_be_read_is_refused_in_docker_s_words(option: str,
     with pytest.raises(BasculeError) as refusal:
         bridge.check(NetworkSpec("web", options={key: value}))
     assert (refusal.value.status, str(refusal.value)) == (status, message)
+
+
+def test_an_option_of_bascules_that_there_is_not_is_refused_by_name() -> None:
+    with pytest.raises(Invalid, match=r"^unknown option bascule\.antispof: there is bascule\.allow_overlap, "):
+        bridge.check(NetworkSpec("web", options={"bascule.antispof": "false"}))
+    bridge.check(NetworkSpec("web", options={"bascule.antispoof": "false", "bascule.allow_overlap": "true"}))
+    bridge.check(NetworkSpec("web", options={"com.docker.network.nosuch": "1"}))
 
 
 def test_what_the_engine_decides_with_is_read_from_the_options() -> None:

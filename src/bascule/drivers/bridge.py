@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bascule.drivers import sysctls
-from bascule.drivers.options import Options, address, flag, link_name, number, refused
+from bascule.drivers.options import Options, address, check_ours, flag, link_name, number, refused
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_address, ip_interface
 from bascule.model.endpoint import Endpoint
@@ -152,6 +152,7 @@ def _advertise(given: Options) -> bool | None:
 
 def check(spec: NetworkSpec) -> Chosen:
     """What the options of *spec* mean to the engine.  Raises Invalid and Failed, in Docker's words."""
+    check_ours(spec.options, ANTISPOOF)
     ours = options(spec)
     return Chosen(
         link=ours.name,

@@ -12,11 +12,21 @@ _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 Options = Mapping[str, str]
+ALLOW_OVERLAP = "bascule.allow_overlap"
+"""The engine's own, for a network of any driver: the subnet may be one that the host routes elsewhere."""
 
 
 def refused(key: str, value: str, why: str) -> Invalid:
     """The error Docker makes of an option it cannot read."""
     return Invalid(f"failed to parse {key} value: {value} ({why})")
+
+
+def check_ours(options: Options, *known: str) -> None:
+    """Raises Invalid for an option of Bascule's own that is not among *known*: a slip in one of these would be a
+    protection that is not there.  Docker's own unknown options are let through, as Docker does."""
+    for key in options:
+        if key.startswith("bascule.") and key not in (*known, ALLOW_OVERLAP):
+            raise Invalid(f"unknown option {key}: there is {', '.join(sorted((*known, ALLOW_OVERLAP)))}")
 
 
 def flag(options: Options, key: str, default: bool) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find
-from bascule.drivers.options import Options, flag
+from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
 from bascule.drivers.protocol import Chosen
 from bascule.engine.intent import Intent, named
 from bascule.engine.leases import DRIVER
@@ -22,7 +22,6 @@ from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 
 # An administrator who knows better says so on the network.
-ALLOW_OVERLAP = "bascule.allow_overlap"
 
 
 @dataclass(slots=True)
