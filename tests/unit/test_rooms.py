@@ -28,6 +28,9 @@ IMPURE = {"socket", "subprocess", "threading", "asyncio", "time", "random", "sec
 MAY_USE_OS = {"model/errors.py"}
 MAX_LINES = 400
 MAX_FUNCTION = 40
+# What is longer, for a reason told at its top.  These numbers may only be lowered.
+LONG_FILES = {"kernel/fake.py": 415}
+LONG_FUNCTIONS = {"model/firewall.py elements": 68}
 
 
 def files() -> Iterator[Path]:
@@ -79,30 +82,34 @@ def test_pure_rooms_do_not_touch_the_world() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def _reason_at_top(path: Path) -> bool:
-    return "400 lines because" in "\n".join(path.read_text().splitlines()[:30])
-
-
-def test_no_file_is_over_400_lines_without_a_reason() -> None:
-    long = [
-        f"{path.relative_to(SRC)}: {count}"
-        for path in files()
-        if (count := len(path.read_text().splitlines())) > MAX_LINES and not _reason_at_top(path)
+def budget(found: dict[str, int], allowed: dict[str, int]) -> list[str]:
+    """What is longer than it may be, and what has become shorter than its budget says, which is then lowered."""
+    return [
+        f"{what}: {found.get(what, 0)} lines, {allowed.get(what, 0)} in the budget"
+        for what in sorted({*found, *allowed})
+        if found.get(what, 0) != allowed.get(what, 0)
     ]
-    assert not long, "\n".join(long)
 
 
-def test_no_function_is_over_40_lines_without_a_reason() -> None:
-    long = []
+def test_no_file_is_over_400_lines_but_by_its_budget_and_with_a_reason() -> None:
+    counts = {str(path.relative_to(SRC)): len(path.read_text().splitlines()) for path in files()}
+    long = {place: count for place, count in counts.items() if count > MAX_LINES}
+    assert budget(long, LONG_FILES) == []
+    assert [p for p in long if "400 lines because" not in "\n".join((SRC / p).read_text().splitlines()[:30])] == []
+
+
+def test_no_function_is_over_40_lines_but_by_its_budget_and_with_a_reason() -> None:
+    long, silent = {}, []
     for path in files():
         lines = path.read_text().splitlines()
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
                 count = node.end_lineno - node.lineno + 1
-                first = "\n".join(lines[node.lineno - 1 : node.lineno + 12])
-                if count > MAX_FUNCTION and "40 lines because" not in first:
-                    long.append(f"{path.relative_to(SRC)}:{node.lineno} {node.name}: {count}")
-    assert not long, "\n".join(long)
+                if count > MAX_FUNCTION:
+                    name = f"{path.relative_to(SRC)} {node.name}"
+                    long[name] = count
+                    silent += [name] if "40 lines because" not in "\n".join(lines[node.lineno :][:12]) else []
+    assert (budget(long, LONG_FUNCTIONS), silent) == ([], [])
 
 
 def test_there_is_no_utils() -> None:
