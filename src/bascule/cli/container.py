@@ -14,7 +14,15 @@ from bascule.cli.runbody import restart_policy
 from bascule.cli.runoptions import CHECKS
 
 
-def _each(client: Client, given: Given, verb: str, pairs: dict[str, str]) -> int:
+def _each(client: Client, given: Given, verb: str) -> int:
+    def one(name: str) -> None:
+        client.post(f"/containers/{quote(name)}/{verb}")
+        print(name)
+
+    return each(given.args, one)
+
+
+def _each_or_its_lines(client: Client, given: Given, verb: str, pairs: dict[str, str]) -> int:
     def one(name: str) -> None:
         path = f"/containers/{quote(name)}/{verb}"
         if given.flag("dry-run"):
@@ -34,23 +42,24 @@ def _ending(given: Given) -> dict[str, str]:
 
 
 def stop(client: Client, given: Given) -> int:
-    return _each(client, given, "stop", _ending(given))
+    return _each_or_its_lines(client, given, "stop", _ending(given))
 
 
 def restart(client: Client, given: Given) -> int:
-    return _each(client, given, "restart", _ending(given))
+    return _each_or_its_lines(client, given, "restart", _ending(given))
 
 
 def kill(client: Client, given: Given) -> int:
-    return _each(client, given, "kill", {"signal": given.text("signal")} if given.text("signal") else {})
+    pairs = {"signal": given.text("signal")} if given.text("signal") else {}
+    return _each_or_its_lines(client, given, "kill", pairs)
 
 
 def pause(client: Client, given: Given) -> int:
-    return _each(client, given, "pause", {})
+    return _each(client, given, "pause")
 
 
 def unpause(client: Client, given: Given) -> int:
-    return _each(client, given, "unpause", {})
+    return _each(client, given, "unpause")
 
 
 def wait(client: Client, given: Given) -> int:
