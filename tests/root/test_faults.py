@@ -56,6 +56,14 @@ def kill(ground: DaemonGround) -> None:
     ground.ask("POST", "/containers/box/wait")
 
 
+def stop(ground: DaemonGround) -> None:
+    ground.ask("POST", "/containers/box/stop?t=0")
+
+
+def restart(ground: DaemonGround) -> None:
+    ground.ask("POST", "/containers/box/restart?t=0")
+
+
 def remove(ground: DaemonGround) -> None:
     ground.ask("DELETE", "/containers/box?force=1")
 
@@ -83,6 +91,7 @@ CASES = {
     "run": Case([network], [create, start]),
     "connect": Case([network, second, create, start], [connect]),
     "disconnect": Case([network, second, create, start, connect], [disconnect]),
+    "restart": Case([network, create, start], [restart], [stop, start]),
     "rename": Case([network, create, start], [rename]),
     "rm -f": Case([network, create, start], [remove], [kill, remove]),
 }
