@@ -3,18 +3,17 @@ addresses, routes and rules are those of before.  The answers without a comment 
 
 # ruff: noqa: E501 -- tables, whose answers can be searched for
 
-import http.client
 import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.clients.conftest import DEADLINE, Ground
+from tests.unix_http import UnixConnection
 
 DAEMON = "Error response from daemon: "
 BAD = "invalid network config:\n"
@@ -29,19 +28,6 @@ TOLD = {
 }
 
 
-class Unix(http.client.HTTPConnection):
-    """A connection to the daemon's socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=DEADLINE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(DEADLINE)
-        self.sock.connect(self._path)
-
-
 class Stage:
     """A daemon with a few networks and containers, asked by bytes."""
 
@@ -50,7 +36,7 @@ class Stage:
         self.ids: dict[str, str] = {}
 
     def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> tuple[int, Any]:
-        connection = Unix(self.ground.host.removeprefix("unix://"))
+        connection = UnixConnection(self.ground.host.removeprefix("unix://"), DEADLINE)
         try:
             data = body if isinstance(body, str | None) else json.dumps(body)
             connection.request(method, f"/v1.50{path}", data, {"Content-Type": kind} if data is not None else {})

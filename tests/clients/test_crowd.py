@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from tests.clients.conftest import DEADLINE, Ground
+from tests.unix_http import UnixConnection
 
 CLIENTS = 50
 SECONDS = float(os.environ.get("BASCULE_CROWD", "10"))
@@ -32,24 +33,6 @@ SHARED = 8
 # What a client may be told because others were quicker: a refusal, or what Docker answers with 500 as well.
 FINE = range(200, 500)
 AS_DOCKER = re.compile(r"container \w+ is not connected to (the )?network ")
-
-
-class Unix(http.client.HTTPConnection):
-    """A connection to the daemon's socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=DEADLINE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        try:
-            # Before it has a time-out: then a queue that is full would be an error.
-            self.sock.connect(self._path)
-            self.sock.settimeout(DEADLINE)
-        except BaseException:
-            self.sock.close()
-            raise
 
 
 @dataclass
@@ -65,7 +48,7 @@ class Client:
     ran: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.connection = Unix(self.path)
+        self.connection = UnixConnection(self.path, DEADLINE)
         self.chance = Random(self.number)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -144,7 +127,7 @@ class Listener:
     def __init__(self, path: str) -> None:
         self.heard: list[dict[str, Any]] = []
         self.last = threading.Event()
-        self._connection = Unix(path)
+        self._connection = UnixConnection(path, DEADLINE)
         self._connection.request("GET", "/events")
         self._answer = self._connection.getresponse()
         self._thread = threading.Thread(target=self._listen)

@@ -8,7 +8,6 @@ import re
 import select
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.root.dns_ground import Box
+from tests.unix_http import UnixConnection
 
 from bascule.model.errors import Failed
 
@@ -41,17 +41,6 @@ def until(condition: Callable[[], bool], what: Callable[[], str] = lambda: "") -
     while not condition():
         assert time.monotonic() < end, what()
         nothing.poll(5)
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=DEADLINE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(DEADLINE)
-        self.sock.connect(self._path)
 
 
 @dataclass(frozen=True)
@@ -177,7 +166,7 @@ class DaemonGround:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The answer's JSON.  Raises Refused."""
-        connection = _Connection(f"{self.directory}/s")
+        connection = UnixConnection(f"{self.directory}/s", DEADLINE)
         try:
             headers = {"Content-Type": "application/json"}
             connection.request(method, API + path, json.dumps(body or {}), headers)

@@ -3,13 +3,14 @@
 import asyncio
 import http.client
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.unix_http import UnixConnection
 
 from bascule.api.server import Server
 from bascule.api.shapes.system import About
@@ -124,22 +125,11 @@ class Crowd(Containers):
         self.engine.disconnect(network, self.container(ref).sandbox)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("bascule")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(10)
-        self.sock.connect(self._path)
-
-
 class Client:
     """One connection to the server, kept."""
 
     def __init__(self, path: str) -> None:
-        self._connection = _UnixConnection(path)
+        self._connection = UnixConnection(path, 10)
 
     def __enter__(self) -> Self:
         return self

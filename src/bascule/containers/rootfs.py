@@ -9,17 +9,14 @@ does not run it is mounted in a namespace of one thread, where nobody else sees 
 import errno
 import os
 import shutil
-import threading
-from collections.abc import Callable
-from typing import TypeVar
 
 from bascule.containers import syscalls
 from bascule.containers.layers import Layers
 from bascule.containers.paths import Paths
 from bascule.containers.unpack import Root
+from bascule.kernel.namespaces import on_a_thread
 from bascule.model.container import Container, Image
 
-T = TypeVar("T")
 # mount(2) takes one page, its final NUL included.
 OPTIONS_MAX = 4095
 
@@ -112,27 +109,8 @@ def overlay(lower: list[str], home: str, target: str) -> None:
         os.chdir(common)
         syscalls.mount("overlay", target, "overlay", 0, short)
 
-    _in_thread(mount_from_there)
+    on_a_thread(mount_from_there)
 
 
 def _escape(path: str) -> str:
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
-
-
-def _in_thread(work: Callable[[], T]) -> T:
-    """*work* done on a thread that ends with it: what it unshared is shared with nobody."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="private")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
