@@ -20,6 +20,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
+def test_every_room_has_a_page() -> None:
+    rooms = {path.parent.name for path in (ROOT / "src" / "bascule").glob("*/__init__.py")}
+    assert len(rooms) >= 12
+    assert sorted(rooms - {page.stem for page in PAGES if page.parent.name == "docs"}) == []
+
+
 SESSIONS = [page for page in PAGES if "\n>>> " in page.read_text()]
 
 
