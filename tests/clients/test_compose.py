@@ -161,7 +161,7 @@ def test_dockerd_says_what_is_kept(theirs: tuple[Client, list[str]], name: str) 
     assert project.page() == expected(name)
 
 
-@pytest.mark.parametrize("name", ["shop", "fixed"])
+@pytest.mark.parametrize("name", ["shop", "fixed", "lan"])
 def test_ours_says_what_dockerd_says(ours: tuple[Client, list[str]], name: str) -> None:
     project = Project(ours[0], name, ours[1])
     project.up()

@@ -166,6 +166,11 @@ class EngineWorld(World):
                 self.serve(who, address, port, "udp")
         return sandbox
 
+    @staticmethod
+    def sandbox_of(number: int) -> SandboxSpec:
+        """One of many sandboxes, in a namespace that the engine makes."""
+        return SandboxSpec(container=f"{number:064x}", name=f"box{number}")
+
     def end(self, sandbox: str, network: str = "") -> Endpoint:
         """The sandbox's endpoint, on *network* where it has several."""
         ends = self.engine.endpoints(sandbox=sandbox)

@@ -15,6 +15,11 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make
 
 Step = Callable[[DaemonGround], Any]
 DUAL = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.77.0.0/24"}, {"Subnet": "fd77::/64"}]}}
+WIRE = {
+    "Driver": "macvlan",
+    "IPAM": {"Config": [{"Subnet": "10.79.0.0/24"}]},
+    "Options": {"parent": "lan0", "bascule.host_access": "true"},
+}
 SECOND = {"IPAM": {"Config": [{"Subnet": "10.78.0.0/24"}]}}
 AT = {"IPAMConfig": {"IPv4Address": "10.77.0.9", "IPv6Address": "fd77::9"}, "Aliases": ["alias"]}
 PUBLISHED = {"NetworkMode": "n", "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
@@ -32,6 +37,20 @@ def network(ground: DaemonGround) -> None:
 
 def second(ground: DaemonGround) -> None:
     ground.ask("POST", "/networks/create", {"Name": "second", **SECOND})
+
+
+def parent(ground: DaemonGround) -> None:
+    """A link of the host's own; it stays."""
+    if "lan0" not in ground.sh("ip -o link"):
+        ground.sh("ip link add lan0 type veth peer name far0; ip link set far0 up; ip link set lan0 up")
+
+
+def wire(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/create", {"Name": "second", **WIRE})
+
+
+def wire_up(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/second/connect", {"Container": "box"})
 
 
 def create(ground: DaemonGround) -> None:
@@ -90,6 +109,10 @@ CASES = {
     "network rm": Case([network], [remove_network]),
     "run": Case([network], [create, start]),
     "connect": Case([network, second, create, start], [connect]),
+    "macvlan network create": Case([], [wire]),
+    "macvlan network rm": Case([wire], [lambda ground: ground.ask("DELETE", "/networks/second")]),
+    "macvlan connect": Case([network, wire, create, start], [wire_up]),
+    "macvlan disconnect": Case([network, wire, create, start, wire_up], [disconnect]),
     "disconnect": Case([network, second, create, start, connect], [disconnect]),
     "restart": Case([network, create, start], [restart], [stop, start]),
     "rename": Case([network, create, start], [rename]),
@@ -103,6 +126,7 @@ def ground() -> Iterator[DaemonGround]:
     made = DaemonGround(Path(f"/dev/shm/{name}"), f"--bridge=bf{os.getpid()}", program="tests.root.fault_daemon")
     try:
         made.start()
+        parent(made)
         yield made
     finally:
         made.close()

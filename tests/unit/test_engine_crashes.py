@@ -36,7 +36,7 @@ class World:
     """One kernel and one store that engines come and go on."""
 
     def __init__(self) -> None:
-        self.kernel = FakeKernel()
+        self.kernel = FakeKernel(links={"eth9": "veth"})
         self.store = MemoryStore()
         self._ids = count(1)
         self.engine(Countdown()).start()
@@ -67,7 +67,7 @@ class World:
 
     def check(self) -> None:
         """The kernel is what the store says, and nothing else."""
-        clean = FakeKernel()
+        clean = FakeKernel(links={"eth9": "veth"})
         mirror = MemoryStore()
         mirror.commit(put=[*self.store.all(Network), *self.store.all(Sandbox), *self.store.all(Endpoint)])
         from_nothing = Engine(clean, mirror, SETTINGS)
@@ -138,6 +138,17 @@ class Walk(RuleBasedStateMachine):
     @rule(name=names, six=st.booleans(), inner=st.booleans(), steps=steps)
     def create(self, name: str, six: bool, inner: bool, steps: int | None) -> None:
         self.do(lambda e: e.create(NetworkSpec(name, ipv6=six, internal=inner)), steps)
+
+    @rule(
+        name=names,
+        driver=st.sampled_from(["macvlan", "ipvlan"]),
+        parent=st.sampled_from(["", "eth9", "eth9.7"]),
+        host=st.booleans(),
+        steps=steps,
+    )
+    def create_on_a_parent(self, name: str, driver: str, parent: str, host: bool, steps: int | None) -> None:
+        options = {"parent": parent, "bascule.host_access": str(host).lower()}
+        self.do(lambda e: e.create(NetworkSpec(name, driver, options=options)), steps)
 
     @rule(name=names, steps=steps)
     def remove(self, name: str, steps: int | None) -> None:

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.metadata import entry_points
 
-from bascule.drivers import bridge
+from bascule.drivers import bridge, ipvlan, macvlan
 from bascule.drivers.passive import host, null
 from bascule.drivers.protocol import Driver
 from bascule.model.errors import Failed, NotFound
@@ -14,6 +14,8 @@ BUILT_IN: dict[str, Driver] = {
     "bridge": bridge,
     "host": host,
     "null": null,
+    "macvlan": macvlan,
+    "ipvlan": ipvlan,
 }
 
 

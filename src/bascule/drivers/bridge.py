@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bascule.drivers import sysctls
+from bascule.drivers import announce, sysctls
 from bascule.drivers.options import Options, address, check_ours, flag, link_name, number, refused
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_address, ip_interface
@@ -55,8 +55,6 @@ INHIBIT = "com.docker.network.bridge.inhibit_ipv4"
 TRUSTED = "com.docker.network.bridge.trusted_host_interfaces"
 PREFIX = "com.docker.network.container_iface_prefix"
 SOURCE = {4: "com.docker.network.host_ipv4", 6: "com.docker.network.host_ipv6"}
-ADVERTISE = "com.docker.network.advertise_addr_nmsgs"
-ADVERTISE_MS = "com.docker.network.advertise_addr_ms"
 ANTISPOOF = "bascule.antispoof"
 IFNAME = "com.docker.network.endpoint.ifname"
 SYSCTLS = "com.docker.network.endpoint.sysctls"
@@ -108,7 +106,7 @@ def options(net: Network | NetworkSpec) -> BridgeOptions:
         trusted=_trusted(given),
         prefix=link_name(given, PREFIX, "0") or "eth",
         sources=(address(given, SOURCE[4], 4), address(given, SOURCE[6], 6)),
-        advertise=_advertise(given),
+        advertise=announce.wanted(given),
         antispoof=flag(given, ANTISPOOF, True),
     )
 
@@ -139,15 +137,6 @@ def _trusted(given: Options) -> tuple[str, ...]:
     for name in names:
         link_name({TRUSTED: name}, TRUSTED)
     return names
-
-
-def _advertise(given: Options) -> bool | None:
-    """Whether the user asked for announcements, None where nothing was said.  The kernel decides how often; the
-    numbers are checked as Docker checks them."""
-    for key, lowest, highest in ((ADVERTISE, 0, 3), (ADVERTISE_MS, 100, 2000)):
-        if not lowest <= number(given, key, lowest) <= highest:
-            raise Failed(f"{key} must be in the range {lowest} to {highest}")
-    return number(given, ADVERTISE, 0) > 0 if ADVERTISE in given else None
 
 
 def check(spec: NetworkSpec) -> Chosen:
@@ -277,9 +266,7 @@ def _sysctls(ours: BridgeOptions, ep: Endpoint) -> Iterator[Sysctl]:
     # What we choose goes together: an address always has the same MAC (engine.decide).  Only what the user chose
     # may be new to neighbours who remember another.
     if ours.advertise or (ours.advertise is None and (ep.spec.mac or ep.spec.addresses)):
-        for version, key in ((4, "net/ipv4/conf/{}/arp_notify"), (6, "net/ipv6/conf/{}/ndisc_notify")):
-            if any(a.version == version for a in ep.addresses):
-                yield Sysctl(key.format(ep.ifname), "1", ep.key)
+        yield from announce.things(ep)
     yield from sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key)
 
 

@@ -23,6 +23,10 @@ class Traits:
     """How the network's link is called: prefix + id; "" where it makes none."""
     publishes: bool = False
     """Published ports work on it."""
+    paired: bool = True
+    """An endpoint has an end on the host."""
+    own_mac: bool = True
+    """An endpoint has a MAC of its own."""
     leases: bool = False
     """A DHCP server on the segment can give its endpoints their addresses."""
 
@@ -33,6 +37,14 @@ class Chosen:
 
     link: str = ""
     """A link name the user insists on."""
+    parent: str = ""
+    """A link that endpoints are made of: it is there, or a VLAN of one that is."""
+    alone: bool = False
+    """No other network may have the same parent."""
+    onlink: bool = False
+    """Everything is reached on the link itself, by no gateway."""
+    host_address: bool = False
+    """The host wants an address of its own in each pool."""
     iface_prefix: str = "eth"
     has_gateway: tuple[bool, bool] = (True, True)
     """Whether somebody holds the pool's gateway address, IPv4 and IPv6 (not on isolated bridges)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find
 from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
+from bascule.drivers.parent import HOST, check_sharing, vlan
 from bascule.drivers.protocol import Chosen
 from bascule.engine.intent import Intent, named
 from bascule.engine.leases import DRIVER
@@ -13,7 +14,16 @@ from bascule.engine.refusals import check_network, resolve_config
 from bascule.ipam.addresses import Exhausted, pick_address
 from bascule.ipam.pools import check_pools, decide_pool, overlapping, pick_subnet, random_ula
 from bascule.kernel.protocol import Kernel
-from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, IPNetwork, family, ip_interface
+from bascule.model.addresses import (
+    FAMILIES,
+    Family,
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    family,
+    ip_interface,
+    unspecified,
+)
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
@@ -47,8 +57,7 @@ class Decisions:
         ident = self.new_id()
         chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
         traits = None if spec.config_only else find(spec.driver).TRAITS
-        link = chosen.link or (link_name(traits.prefix, ident) if traits and traits.prefix else "")
-        adopted = self._check_link(ident, chosen.link) if chosen.link else False
+        link, adopted = self._link(ident, spec, chosen)
         pools = self._pools(spec, chosen, adopted) if traits and traits.connects else ()
         return Network(
             id=ident,
@@ -90,6 +99,30 @@ class Decisions:
             config_from=config.name,
         )
 
+    def _link(self, ident: str, spec: NetworkSpec, chosen: Chosen) -> tuple[str, bool]:
+        """The network's link, "" where it has none, and whether it was there before us."""
+        if chosen.parent:
+            return chosen.parent, self._check_parent(spec, chosen)
+        if chosen.link:
+            return chosen.link, self._check_link(ident, chosen.link)
+        prefix = "" if spec.config_only else find(spec.driver).TRAITS.prefix
+        return (link_name(prefix, ident) if prefix else ""), False
+
+    def _check_parent(self, spec: NetworkSpec, chosen: Chosen) -> bool:
+        """Whether the parent is there, and not because of a network of ours.  Raises Failed for one that neither is
+        there nor can be made, or that another network has to itself."""
+        sharing = [n for n in self.intent.networks() if n.link == chosen.parent]
+        for other in sharing:
+            if other.driver == spec.driver:
+                check_sharing(chosen, other, find(other.driver).check(as_spec(other)))
+        links = self.kernel.links()
+        if chosen.parent not in links:
+            below, _ = vlan(chosen.parent)
+            if below not in links:
+                raise Failed(f"failed to find master interface {below} on the host: Link not found")
+            return False
+        return all(other.adopted for other in sharing)
+
     def _check_link(self, ident: str, link: str) -> bool:
         """Whether *link* is there already and will be adopted.  Raises for a name that cannot be used."""
         for other in self.intent.networks():
@@ -128,6 +161,8 @@ class Decisions:
                 pool = decide_pool(one, known, held)
                 if exact and not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
                     self._check_routes(pool.subnet, routes)
+                if chosen.host_address:
+                    pool = replace(pool, aux={**pool.aux, HOST: pick_address(pool, ())})
                 pools.append(pool)
                 known.append(pool.subnet)
         return tuple(pools)
@@ -150,10 +185,12 @@ class Decisions:
         """A random MAC."""
         return _local(self.chance(6))
 
-    def _mac(self, net: Network, sandbox: Sandbox, addresses: Sequence[IPInterface]) -> str:
-        """The MAC that goes with an address: the next to have the address is reached at once by neighbours who
-        remember the last one, without an announcement.  A DHCP server gives a container its address again, and
-        its administrator may reserve one, by the MAC.  Random where there is neither."""
+    def _mac(self, net: Network, sandbox: Sandbox, addresses: Sequence[IPInterface], spec: EndpointSpec) -> str:
+        """What was said, or the MAC that goes with an address: the next to have the address is reached at once by
+        neighbours who remember the last one, without an announcement.  A DHCP server gives a container its address
+        again, and its administrator may reserve one, by the MAC.  Random where there is neither."""
+        if spec.mac:
+            return parse_mac(spec.mac)
         if net.ipam_driver == DRIVER:
             return _hashed(f"{net.id} {sandbox.container}")
         return _hashed(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
@@ -164,7 +201,7 @@ class Decisions:
         driver = find(net.driver)
         ident = self.new_id()
         mine = self.intent.endpoints(sandbox=sandbox.id)
-        link = link_name("bv-", ident)
+        link = link_name("bv-", ident) if driver.TRAITS.paired else ""
         insisted = driver.check_endpoint(net, dict(spec.options))
         if insisted and any(ep.ifname == insisted for ep in mine):
             raise Failed(
@@ -180,8 +217,8 @@ class Decisions:
             name=sandbox.name,
             created=self.now(),
             addresses=addresses,
-            gateways=self._gateways(net, addresses),
-            mac=parse_mac(spec.mac) if spec.mac else self._mac(net, sandbox, addresses),
+            gateways=self._gateways(net, addresses, driver.check(as_spec(net)).onlink),
+            mac=self._mac(net, sandbox, addresses, spec) if driver.TRAITS.own_mac else "",
             link=link,
             ifname=insisted or _next_name(driver.check(as_spec(net)).iface_prefix, [ep.ifname for ep in mine]),
             key=sandbox.key,
@@ -216,9 +253,11 @@ class Decisions:
         raise Failed(f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})")
 
     @staticmethod
-    def _gateways(net: Network, addresses: Sequence[IPInterface]) -> tuple[IPAddress, ...]:
+    def _gateways(net: Network, addresses: Sequence[IPInterface], onlink: bool) -> tuple[IPAddress, ...]:
         if net.internal:
             return ()
+        if onlink:
+            return tuple(unspecified(family(address)) for address in addresses)
         found: list[IPAddress] = []
         for address in addresses:
             pool = next(p for p in net.pools if address.ip in p.subnet)

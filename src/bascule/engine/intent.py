@@ -67,8 +67,11 @@ class Intent:
 
     def made_things(self, net: Network) -> list[Thing]:
         """What goes with the network.  A bridge of somebody else's stays as it is, with its addresses, whoever
-        gave it those."""
-        return [t for t in self.network_things(net) if not (net.adopted and isinstance(t, Address))]
+        gave it those; so does what another network states as well (a parent that they share)."""
+        sharing = [other for other in self.networks() if other.link == net.link and other.id != net.id and net.link]
+        stated = {thing for other in sharing for thing in self.network_things(other)}
+        bridged = net.adopted and find(net.driver).TRAITS.paired
+        return [t for t in self.network_things(net) if t not in stated and not (bridged and isinstance(t, Address))]
 
     def endpoint_things(self, ep: Endpoint) -> list[Thing]:
         net = self.by_id(ep.network)

@@ -7,7 +7,7 @@ from bascule.engine.intent import DEFAULT, Intent
 from bascule.engine.leases import DRIVER
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import EndpointSpec
-from bascule.model.errors import Conflict, Forbidden, Invalid, NotFound
+from bascule.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
 from bascule.model.names import check_network_name, parse_mac
 from bascule.model.network import Network, NetworkSpec
 
@@ -120,6 +120,8 @@ def check_endpoint(net: Network, spec: EndpointSpec) -> None:
     driver.check_endpoint(net, dict(spec.options))
     if spec.mac:
         parse_mac(spec.mac)
+        if not driver.TRAITS.own_mac:
+            raise Failed(f"{net.driver} interfaces do not support custom mac address assignment")
 
 
 def _endpoint_faults(net: Network, spec: EndpointSpec) -> list[str]:

@@ -10,14 +10,16 @@ is kept.
 import errno
 import itertools
 import secrets
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import assert_never
 
 from bascule.kernel.place import Place, Places
 from bascule.kernel.protocol import Outcome
 from bascule.kernel.route_socket import ALL_DONE
-from bascule.kernel.survey import Survey
+from bascule.kernel.survey import STAND_IN, Survey
 from bascule.model.errors import KernelError
 from bascule.model.links import (
     Address,
@@ -44,6 +46,8 @@ Name = tuple[str, str]
 """A link: the path of its namespace, and its name there."""
 
 TRIES = 4
+PARENT_PAUSE = 0.05
+"""Seconds: a namespace's links are gone 15 to 40 ms after it was dropped."""
 OURS = 1 << 20
 """Links that we make have indexes from here on; the kernel counts from 1."""
 
@@ -90,6 +94,8 @@ class Adding:
         self._planned: dict[Name, int] = {}
         self._looked_up: set[Name] = set()
         self._refreshed: set[Name] = set()
+        self._stand_in = False
+        """This kernel has no dummy links."""
 
     def outcomes(self) -> list[Outcome]:
         """Ask until each thing has its outcome."""
@@ -189,6 +195,13 @@ class Adding:
                 self._outcomes[i] = KernelError(answer.errno, str(thing), answer.text)
 
     def _worth_retrying(self, thing: Wired, answer: Answer, survey: Survey) -> bool:
+        if isinstance(thing, Dummy) and answer.errno == errno.EOPNOTSUPP and not self._stand_in:
+            self._stand_in = True
+            return True
+        if isinstance(thing, Macvlan | Ipvlan) and answer.errno in self._parent_is_busy(thing):
+            # Links of a namespace that was dropped are on it until the kernel's own worker has come by.
+            time.sleep(PARENT_PAUSE)
+            return True
         if isinstance(thing, LINKS) and answer.errno in (errno.EEXIST, errno.EBUSY):
             if any(survey.index(ns, name) for ns, name in names(thing)):
                 return False
@@ -203,6 +216,13 @@ class Adding:
             self._at(ns).forgets(name)
         self._refreshed |= asked
         return True
+
+    @staticmethod
+    def _parent_is_busy(thing: Macvlan | Ipvlan) -> tuple[int, ...]:
+        """How the kernel says that something else has the parent (drivers/net/macvlan.c: macvlan_common_newlink;
+        an rx handler of another kind)."""
+        alone = isinstance(thing, Macvlan) and thing.mode == "passthru"
+        return (errno.EBUSY, errno.EINVAL) if alone else (errno.EBUSY,)
 
     def _put_back(self, thing: Link, survey: Survey) -> bool:
         """Whether somebody had taken a link of ours down or out of its bridge, and it is as it was again."""
@@ -250,6 +270,8 @@ class Adding:
                 given = self._given(thing, place)
                 # Known only now: a link is not its own parent.
                 self._planned[thing.ns, thing.name] = given.number
+                if isinstance(thing, Dummy) and self._stand_in:
+                    thing = replace(thing, kind=STAND_IN)
                 return rtnetlink.new_link(thing, given)
             case _:
                 assert_never(thing)

@@ -34,6 +34,10 @@ NetThing = Namespace | Link | Address | Up | Route | Neigh | Fdb | Sysctl
 """Everything but the firewall's rules."""
 
 
+STAND_IN = "ifb"
+"""What is made where the kernel has no dummy links; it has a name, an address and an MTU all the same."""
+
+
 class Survey:
     """A look at the kernel.  Each list is read when first needed and not again: use it, and make another."""
 
@@ -118,7 +122,8 @@ class Survey:
         return (self.index(thing.ns, name) or -1) if name else 0
 
     def _link_holds(self, thing: Link, state: LinkState) -> bool:
-        if state.kind != linkinfo.kind(thing) or state.details != linkinfo.details(thing):
+        kinds = (linkinfo.kind(thing), STAND_IN if isinstance(thing, Dummy) else "")
+        if state.kind not in kinds or state.details != linkinfo.details(thing):
             return False
         match thing:
             case Veth():

@@ -30,6 +30,7 @@ __all__ = [
     "ip_interface",
     "ip_network",
     "nft_family",
+    "unspecified",
 ]
 
 
@@ -41,3 +42,8 @@ def family(value: IPAddress | IPInterface | IPNetwork) -> Family:
 def nft_family(value: Family) -> str:
     """The word nft uses for the family's header: `ip` or `ip6`."""
     return "ip" if value == 4 else "ip6"
+
+
+def unspecified(version: Family) -> IPAddress:
+    """0.0.0.0 or ::."""
+    return IPv4Address(0) if version == 4 else IPv6Address(0)

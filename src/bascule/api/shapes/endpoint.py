@@ -130,7 +130,8 @@ def _lease(ep: Endpoint | None) -> dict[str, str]:
 
 def _gateway(ep: Endpoint | None, version: int) -> str:
     found = ep.gateway(4 if version == 4 else 6) if ep else None
-    return str(found) if found else ""
+    # An unspecified one: everything is on the link.
+    return str(found) if found and int(found) else ""
 
 
 def _ipam(asked: EndpointSpec) -> answer.EndpointIpam | None:

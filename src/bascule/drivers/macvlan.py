@@ -1,0 +1,45 @@
+"""macvlan: endpoints straight on a physical network, each with a MAC of its own."""
+
+from bascule.drivers import parent
+from bascule.drivers.options import check_ours
+from bascule.drivers.protocol import Chosen, Traits
+from bascule.model.endpoint import Endpoint
+from bascule.model.errors import Failed
+from bascule.model.network import Network, NetworkSpec
+from bascule.model.thing import Macvlan, Thing
+
+TRAITS = Traits("macvlan", prefix="dm-", paired=False, leases=True)
+
+MODE = "macvlan_mode"
+_MODES = ("bridge", "private", "vepa", "passthru")
+
+
+def mode(net: Network | NetworkSpec) -> str:
+    """Raises Failed, in Docker's words."""
+    found = net.options.get(MODE) or "bridge"
+    if found not in _MODES:
+        raise Failed(f"requested macvlan mode '{found}' is not valid, 'bridge' mode is the macvlan driver default")
+    return found
+
+
+def check(spec: NetworkSpec) -> Chosen:
+    check_ours(spec.options, parent.HOST_ACCESS)
+    passthru = mode(spec) == "passthru"
+    if passthru and parent.host_access(spec.options):
+        raise Failed("mode passthru gives the parent to one endpoint: there is no host access")
+    return parent.chosen(spec, "macvlan", alone=passthru)
+
+
+def check_endpoint(net: Network, options: dict[str, str]) -> str:  # noqa: ARG001 -- any macvlan network will do.
+    return parent.check_endpoint(options)
+
+
+def network(net: Network) -> list[Thing]:
+    made = list(parent.links(net, "macvlan"))
+    if parent.host_access(net.options):
+        made += parent.host_side(net, Macvlan(parent.shim(net), net.link, mode(net), mac=net.mac))
+    return made
+
+
+def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
+    return parent.endpoint(net, ep, Macvlan(ep.ifname, net.link, mode(net), mac=ep.mac, ns=ep.key))

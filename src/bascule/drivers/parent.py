@@ -1,0 +1,132 @@
+"""What macvlan and ipvlan share: a parent link, what is made of it, and the host's own way to the endpoints."""
+
+import re
+from collections.abc import Iterator
+
+from bascule.drivers import announce, sysctls
+from bascule.drivers.options import Options, flag, link_name
+from bascule.drivers.protocol import Chosen
+from bascule.model.addresses import family, ip_interface
+from bascule.model.endpoint import Endpoint
+from bascule.model.errors import Failed
+from bascule.model.network import Network, NetworkSpec
+from bascule.model.thing import Address, Dummy, Route, Sysctl, Thing, Up, Vlan
+
+PARENT = "parent"
+HOST_ACCESS = "bascule.host_access"
+HOST = "bascule.host"
+"""The name, among the auxiliary addresses, of the host's own on a network with host access."""
+IFNAME = "com.docker.network.endpoint.ifname"
+SYSCTLS = "com.docker.network.endpoint.sysctls"
+# IEEE 802.1Q: 0 is no VLAN, 4095 is reserved.
+_VID_MIN, _VID_MAX = 1, 4094
+
+
+def named(spec: Network | NetworkSpec, kind: str) -> str:
+    """The parent that is asked for, "" where a link of our own is to be one.  Raises Failed for loopback."""
+    name = link_name(spec.options, PARENT)
+    if name == "lo":
+        raise Failed(f"loopback interface is not a valid {kind} parent link")
+    return name
+
+
+def vlan(name: str) -> tuple[str, int]:
+    """The link and the VLAN that a sub-interface of this name is made of.  Raises Failed, in Docker's words."""
+    below, dot, tag = name.partition(".")
+    if not dot or not below:
+        raise Failed(f"invalid subinterface vlan name {name}, example formatting is eth0.10")
+    if not re.fullmatch("[0-9]{1,9}", tag):
+        raise Failed(f"unable to parse a valid vlan id from: {tag} (ex. eth0.10 for vlan 10)")
+    if not _VID_MIN <= int(tag) <= _VID_MAX:
+        raise Failed(f"vlan id must be between 1-4094, received: {tag}")
+    return below, int(tag)
+
+
+def chosen(spec: NetworkSpec, kind: str, *, alone: bool, onlink: bool = False) -> Chosen:
+    """What the engine must know.  An internal network leads nowhere, so nobody holds its gateway."""
+    announce.wanted(spec.options)
+    held = not spec.internal and not onlink
+    return Chosen(
+        parent=named(spec, kind),
+        alone=alone,
+        onlink=onlink and not spec.internal,
+        has_gateway=(held, held),
+        host_address=host_access(spec.options),
+    )
+
+
+def check_sharing(mine: Chosen, other: Network, theirs: Chosen) -> None:
+    """Raise Failed, in Docker's words, where a network and *other* cannot have the same parent."""
+    if other.driver == "ipvlan":
+        raise Failed(f"network di-{other.id[:12]} is already using parent interface {mine.parent}")
+    using = f"macvlan network {other.id} is already using parent interface {mine.parent}"
+    if mine.alone:
+        raise Failed(f"cannot use mode passthru, {using}")
+    if theirs.alone:
+        raise Failed(f"{using} in mode passthru")
+
+
+def host_access(options: Options) -> bool:
+    return flag(options, HOST_ACCESS, False)
+
+
+def check_endpoint(options: Options) -> str:
+    sysctls.check(options.get(SYSCTLS, ""))
+    return link_name(options, IFNAME)
+
+
+def links(net: Network, kind: str) -> Iterator[Thing]:
+    """The parent, where it is ours to make."""
+    name = named(net, kind)
+    if not name:
+        yield Dummy(net.link)
+    elif not net.adopted:
+        below, tag = vlan(name)
+        yield Vlan(name, below, tag)
+
+
+def shim(net: Network) -> str:
+    """The name of the host's own link on the network."""
+    return f"bh-{net.id[:12]}"
+
+
+def host_side(net: Network, link: Thing) -> Iterator[Thing]:
+    """The host's *link*, with its addresses and no subnet behind them: each endpoint comes with its own route."""
+    yield link
+    yield Sysctl(f"net/ipv6/conf/{shim(net)}/accept_ra", "0")
+    yield Sysctl(f"net/ipv6/conf/{shim(net)}/disable_ipv6", "0" if net.ipv6 else "1")
+    for pool in net.pools:
+        if HOST in pool.aux:
+            yield Address(shim(net), ip_interface(f"{pool.aux[HOST]}/{pool.subnet.max_prefixlen}"))
+    yield Up(shim(net), silent=not net.ipv6)
+
+
+def host_routes(net: Network, ep: Endpoint) -> Iterator[Thing]:
+    """The host's way to the endpoint, on a network with host access."""
+    if host_access(net.options):
+        for address in ep.addresses:
+            yield Route(shim(net), ip_interface(f"{address.ip}/{address.max_prefixlen}").network)
+
+
+def endpoint(net: Network, ep: Endpoint, link: Thing) -> list[Thing]:
+    """*link* in the sandbox, with everything that is about it."""
+    # The MAC is new to machines that remember who had the address before; they are no neighbours of the engine's.
+    told = () if announce.wanted(net.options) is False else announce.things(ep)
+    return [
+        link,
+        *told,
+        *sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key),
+        *(Address(ep.ifname, a, ep.key) for a in ep.addresses),
+        Up(ep.ifname, ep.key, silent=not net.ipv6),
+        *_default_routes(net, ep),
+        *host_routes(net, ep),
+    ]
+
+
+def _default_routes(net: Network, ep: Endpoint) -> Iterator[Route]:
+    for version in ep.default_for:
+        gateway = ep.gateway(version)
+        if gateway is not None and not net.internal:
+            # An unspecified gateway: everything is on the link (ipvlan l3).
+            via = gateway if int(gateway) else None
+            yield Route(ep.ifname, None, via, family(gateway), ep.key)

@@ -1,0 +1,163 @@
+"""macvlan through the engine: the host's own way to the endpoints, parents of ours and of others, restarts.
+
+lan 192.0.2.2 --- 192.0.2.1 eth0  the host, whose link is the parent
+"""
+
+import os
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from tests.root.engine_world import EngineWorld
+from tests.root.ground import DaemonGround, Refused, compared, until
+
+from bascule.model.errors import Failed
+from bascule.model.network import Network, NetworkSpec, PoolSpec
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
+
+PARENT = "ip link add lan0 type veth peer name far0; ip link set far0 up; ip link set lan0 up"
+LAN = {
+    "Name": "lan",
+    "Driver": "macvlan",
+    "EnableIPv6": True,
+    "IPAM": {"Config": [{"Subnet": "10.213.0.0/24"}, {"Subnet": "fd13::/64"}]},
+    "Options": {"parent": "lan0", "bascule.host_access": "true"},
+}
+
+
+@pytest.fixture
+def world() -> Iterator[EngineWorld]:
+    with EngineWorld() as made:
+        yield made
+
+
+def macvlan(world: EngineWorld, name: str = "wire", **options: str) -> Network:
+    pools = (PoolSpec(ip_network("10.213.0.0/24")), PoolSpec(ip_network("fd13::/64")))
+    return world.engine.create(NetworkSpec(name, "macvlan", pools=pools, ipv6=True, options=options))
+
+
+def reaches(world: EngineWorld, who: str, address: str) -> bool:
+    return world.sh(who, f"ping -q -c 1 -W 1 {address} >/dev/null 2>&1 && echo yes || echo no") == "yes"
+
+
+def test_without_host_access_the_host_and_its_containers_do_not_meet(world: EngineWorld) -> None:
+    macvlan(world, parent="eth0")
+    world.box("one", "wire")
+    assert not reaches(world, "host", "10.213.0.2")
+
+
+def test_with_host_access_they_do_in_both_directions_and_families(world: EngineWorld) -> None:
+    net = macvlan(world, parent="eth0", **{"bascule.host_access": "true"})
+    boxes = [world.box(name, "wire") for name in ("one", "two")]
+    own = [str(pool.aux["bascule.host"]) for pool in net.pools]
+    assert own == ["10.213.0.2", "fd13::2"]
+    for address in ("10.213.0.3", "10.213.0.4", "fd13::3", "fd13::4"):
+        assert reaches(world, "host", address), address
+    for address in own:
+        assert reaches(world, "one", address), address
+    # Nothing but the endpoints is behind it.
+    assert world.sh("host", f"ip route show dev bh-{net.id[:12]}").split("\n") == [
+        "10.213.0.3 scope link ",
+        "10.213.0.4 scope link",
+    ]
+    world.engine.disconnect("wire", boxes[0])
+    assert not reaches(world, "host", "10.213.0.3")
+    assert reaches(world, "host", "10.213.0.4")
+    world.engine.disconnect("wire", boxes[1])
+    world.engine.remove("wire")
+    world.kernel.settle()
+    assert "bh-" not in world.sh("host", "ip -o link; ip route; ip -6 route")
+
+
+def test_two_hundred_endpoints_with_host_access(world: EngineWorld) -> None:
+    net = macvlan(world, parent="eth0", **{"bascule.host_access": "true"})
+    for number in range(200):
+        ask = world.engine.open(world.sandbox_of(number))
+        world.engine.connect("wire", ask.id)
+    routes = world.sh("host", f"ip route show dev bh-{net.id[:12]}").splitlines()
+    assert len(routes) == 200
+    last = world.engine.endpoints(network=net.id)[-1].addresses[0].ip
+    assert reaches(world, "host", str(last))
+
+
+def test_without_a_parent_a_link_of_our_own_is_one(world: EngineWorld) -> None:
+    net = macvlan(world)
+    world.box("one", "wire")
+    world.box("two", "wire")
+    assert reaches(world, "one", "10.213.0.3")
+    assert f"dm-{net.id[:12]}" in world.sh("host", "ip -o link")
+
+
+def test_parents_that_cannot_be(world: EngineWorld) -> None:
+    for parent, why in (
+        ("lo", "loopback interface is not a valid macvlan parent link"),
+        ("nosuch0", "invalid subinterface vlan name nosuch0, example formatting is eth0.10"),
+        ("nosuch0.7", "failed to find master interface nosuch0 on the host"),
+        ("eth0.0", "vlan id must be between 1-4094, received: 0"),
+        ("eth0.x", r"unable to parse a valid vlan id from: x \(ex. eth0.10 for vlan 10\)"),
+    ):
+        with pytest.raises(Failed, match=why):
+            macvlan(world, parent=parent)
+    assert [net.name for net in world.engine.networks()] == ["bridge", "host", "none"]
+
+
+def test_passthru_has_its_parent_to_itself(world: EngineWorld) -> None:
+    first = macvlan(world, parent="eth0")
+    with pytest.raises(Failed, match=f"cannot use mode passthru, macvlan network {first.id} is already"):
+        world.engine.create(NetworkSpec("other", "macvlan", options={"parent": "eth0", "macvlan_mode": "passthru"}))
+    world.engine.create(NetworkSpec("second", "macvlan", options={"parent": "eth0"}))
+
+
+@pytest.fixture
+def ground() -> Iterator[DaemonGround]:
+    made = DaemonGround(Path(f"/dev/shm/bmacvlan-{os.getpid()}"), f"--bridge=bv{os.getpid()}")
+    try:
+        made.start()
+        made.sh(PARENT)
+        yield made
+    finally:
+        made.close()
+
+
+def test_networks_and_the_hosts_way_outlive_the_daemon_and_leave_nothing(ground: DaemonGround) -> None:
+    untouched = ground.network_state()
+    ground.ask("POST", "/networks/create", LAN)
+    ground.run("box", "lan", "sleep", "600")
+    (address,) = [end["IPAddress"] for end in _ends(ground, "box")]
+    ground.sh(f"ping -q -c 1 -W 2 {address}")
+    before = ground.summary()
+    ground.kill()
+    ground.sh(f"ping -q -c 1 -W 2 {address}")
+    ground.start()
+    until(lambda: ground.summary() == before, lambda: compared(before, ground.summary()))
+    # What somebody takes away comes back with a reload.
+    shim = next(line.split(": ")[1].split("@")[0] for line in ground.sh("ip -o link").splitlines() if "bh-" in line)
+    ground.sh(f"ip link del {shim}")
+    ground.stop()
+    ground.start()
+    until(lambda: ground.summary() == before, lambda: compared(before, ground.summary()))
+    ground.sweep()
+    until(lambda: ground.network_state() == untouched, lambda: compared(untouched, ground.network_state()))
+
+
+def test_ports_are_not_published_on_it(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/create", LAN)
+    ground.run("box", "lan", "sleep", "600", HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+    assert ground.ask("GET", "/containers/box/json")["NetworkSettings"]["Ports"] == {}
+
+
+def test_a_parent_that_is_gone_is_a_clear_refusal(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/create", LAN)
+    ground.sh("ip link del lan0")
+    with pytest.raises(Refused, match=r"500 .*failed to set up container networking: .*lan0"):
+        ground.run("box", "lan", "sleep", "600")
+    ground.sh(PARENT)
+    ground.stop()
+    ground.start()
+    ground.ask("POST", "/containers/box/start")
+
+
+def _ends(ground: DaemonGround, name: str) -> list[dict[str, str]]:
+    return list(ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"].values())
