@@ -33,8 +33,9 @@ test-clients: $(VENV)/.done         ## the real docker CLI, docker-py and docker
 	packaging/peer-setup
 	PATH=$$PATH:$$PWD/.peer/usr/bin $(BIN)/pytest -q tests/clients
 
-test-long: $(VENV)/.done            ## five times the contract's cases, longer crowds and fuzzing
+test-long: $(VENV)/.done            ## five times the contract's cases, longer crowds and fuzzing, more kills
 	BASCULE_CASES=5 BASCULE_CROWD=60 BASCULE_FUZZ=20 $(BIN)/pytest -q tests/clients -k "contract or crowd or fuzz"
+	BASCULE_FAULTS=1 $(BIN)/pytest -q tests/root/test_faults.py -k restart
 
 demo: $(VENV)/.done                 ## the main job, shown and checked
 	$(BIN)/python -m demo
