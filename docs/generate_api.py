@@ -58,6 +58,7 @@ an upgrade); each direction ends on its own, over TLS as well. Without a termina
 - A port in `PortBindings` is published whether it is in `ExposedPorts` or not (as from Docker 29).
 - Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits, log drivers
   other than json-file) are accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
+- A pull is of one tag (`latest` where none is given), and images are known by tags and ids, not by digests.
 - Health checks are not run: every container's health is `none`.
 - `_ping` tells `Builder-Version: 1`: there is no BuildKit here, and no build at all.
 - Swarm's calls answer as a Docker that is in no swarm (503); build, commit, push, search, login and plugins answer

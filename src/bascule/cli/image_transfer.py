@@ -106,12 +106,12 @@ def save(client: Client, given: Given) -> int:
     return 0
 
 
-def pull_image(client: Client, image: str, *, platform: str, quiet: bool, out: TextIO, every: bool = False) -> str:
+def pull_image(client: Client, image: str, *, platform: str, quiet: bool, out: TextIO) -> str:
     """The image's name, after the daemon has fetched it."""
     repository, tag = split_name(image)
     if "@" in image:
         repository, _, tag = image.partition("@")
-    elif not tag and not every:
+    elif not tag:
         tag = "latest"
         if not quiet:
             print("Using default tag: latest", file=out)
@@ -122,13 +122,14 @@ def pull_image(client: Client, image: str, *, platform: str, quiet: bool, out: T
 
 
 def pull(client: Client, given: Given) -> int:
+    if given.flag("all-tags"):
+        raise UsageError("--all-tags is not supported: name each tag")
     name = pull_image(
         client,
         given.args[0],
         platform=given.text("platform"),
         quiet=given.flag("quiet"),
         out=sys.stdout,
-        every=given.flag("all-tags"),
     )
     print(name)
     return 0
@@ -171,10 +172,10 @@ COMMANDS = {
     ),
     "pull": Command(
         pull,
-        "[OPTIONS] NAME[:TAG|@DIGEST]",
+        "[OPTIONS] NAME[:TAG]",
         "Fetch an image from a registry",
         """
-    -a, --all-tags          Every tag
+    -a, --all-tags          Refused: name each tag
         --platform string   Which variant, os/arch
     -q, --quiet             No word of how far it is
 """,

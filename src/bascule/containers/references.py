@@ -17,6 +17,8 @@ ID = re.compile(r"(?:sha256:)?[0-9a-f]{1,64}")
 def normal(name: str) -> str:
     """*name* with its tag and without what everybody leaves out: `docker.io/library/busybox` is
     `busybox:latest`.  Raises Invalid."""
+    if "@" in name:
+        raise Invalid(f"invalid reference format: {name}: images are known by tags here, not by digests")
     repository, tag = split(name)
     for prefix in ("docker.io/", "index.docker.io/"):
         repository = repository.removeprefix(prefix)
