@@ -133,8 +133,8 @@ def test_files_go_in_and_out(ground: Ground) -> None:
     assert ground.docker("start", "-a", "c1").out == "content\n"
     assert ground.docker("cp", "c1:/srv/in/f", str(ground.directory / "out")).status == 0
     assert (ground.directory / "out").read_text() == "content\n"
-    missing = ground.docker("cp", "c1:/nosuch", "-")
-    assert "Could not find the file /nosuch in container c1" in missing.err
+    missing = ground.docker("cp", "c1:/not-there", "-")
+    assert "Could not find the file /not-there in container c1" in missing.err
 
 
 def test_a_terminal_is_a_terminal_and_can_be_left(ground: Ground) -> None:
