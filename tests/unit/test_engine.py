@@ -249,6 +249,29 @@ def test_a_taken_host_port_is_refused_and_names_its_holder(engine: Engine) -> No
     assert state(engine) == before
 
 
+def test_a_rehearsal_tells_the_lines_and_changes_nothing() -> None:
+    engine = Engine(FakeKernel(), MemoryStore(), Settings(exec_root="/x"))
+    engine.start()
+    engine.create(NetworkSpec("n"))
+    engine.create(NetworkSpec("dhcp", ipam_driver="dhcp"))
+    before = engine.kernel.dump()
+
+    def work(other: Engine) -> None:
+        box = other.open(SandboxSpec(container="c" * 64, name="box"))
+        for net in ("n", "dhcp"):
+            other.connect(net, box.id)
+        other.close_sandbox(box.id)
+
+    lines = engine.rehearse(work)
+    # No server is asked for an address.
+    assert [line.split(" addr ")[1] for line in lines if " addr " in line] == [
+        "add 172.18.0.2/16 dev eth0",
+        "del 172.18.0.2/16 dev eth0",
+    ]
+    assert (lines[0].split()[0], lines[-1].split()[0]) == ("mkdir", "umount")
+    assert (engine.kernel.dump(), engine.sandboxes(), engine.endpoints()) == (before, [], [])
+
+
 def test_a_sandbox_that_closes_takes_everything_along(engine: Engine) -> None:
     engine.create(NetworkSpec("a"))
     before = state(engine)

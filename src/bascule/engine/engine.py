@@ -16,7 +16,7 @@ from bascule.engine.change import Change, Changes
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.events import Events
 from bascule.engine.intent import Intent, member
-from bascule.engine.leases import Leases, NoLeases
+from bascule.engine.leases import Leases, NoLeases, Unasked
 from bascule.engine.leasing import agree, leased, wanted, with_lease
 from bascule.engine.names import Names, NoNames, Zone
 from bascule.engine.ports import Ports
@@ -115,7 +115,7 @@ class Engine:
             store.commit(put=[*self.networks(), *self.sandboxes(), *ends])
             ours = {(port.proto, port.host_port) for ep in ends for port in ep.ports}
             kernel = Rehearsal(self.kernel, self.settings.table, ours)
-            work(Engine(kernel, store, self.settings, upstream=self._upstream, now=self._now))
+            work(Engine(kernel, store, self.settings, leases=Unasked(), upstream=self._upstream, now=self._now))
             return kernel.lines
 
     def close(self) -> None:
