@@ -223,7 +223,7 @@ REQUESTS: list[tuple[str, str, Any, str]] = [
     ("POST", "/networks/app/connect", ip("idle", LinkLocalIPs=["10.1.1.1"]), "400 invalid link local IP address: 10.1.1.1"),
     ("POST", "/networks/full/connect", end("idle"), "500 no available IPv4 addresses on this network's address pools: full (<full>)"),
     # Docker takes it and the kernel refuses it, at 1.54 only.
-    ("POST", "/networks/app/connect", end("idle", MacAddress="01:00:00:00:00:01"), "400 invalid MAC address: 01:00:00:00:00:01"),
+    ("POST", "/networks/app/connect", end("idle", MacAddress="01:00:00:00:00:01"), "400 invalid MAC address 01:00:00:00:00:01"),
     ("POST", "/networks/app/connect", end("idle", DriverOpts={"com.docker.network.endpoint.sysctls": "net.ipv4.conf.eth0.log_martians=1"}), f"400 {END}unrecognised network interface sysctl 'net.ipv4.conf.eth0.log_martians=1'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"),
     ("POST", "/networks/app/disconnect", end("idle"), "500 container <idle> is not connected to network app"),
     ("POST", "/networks/zz/disconnect", end("idle"), "404 network zz not found"),

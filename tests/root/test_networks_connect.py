@@ -151,8 +151,8 @@ def test_ip_ip6_mac_and_link_local_addresses(world: EngineWorld) -> None:
             "user specified IP address is supported only when connecting to networks with user configured subnets",
         ),
         (EndpointSpec(link_local=(ip_address("10.1.1.1"),)), "400 invalid link local IP address: 10.1.1.1"),
-        (EndpointSpec(mac="01:00:5e:00:00:01"), "400 invalid MAC address: 01:00:5e:00:00:01"),
-        (EndpointSpec(mac="rubbish"), "400 invalid MAC address: rubbish"),
+        (EndpointSpec(mac="01:00:5e:00:00:01"), "400 invalid MAC address 01:00:5e:00:00:01"),
+        (EndpointSpec(mac="rubbish"), "400 invalid MAC address rubbish"),
         (
             EndpointSpec(options={"com.docker.network.endpoint.ifname": "a/b"}),
             "400 failed to parse com.docker.network.endpoint.ifname value: a/b (invalid interface name 'a/b')",

@@ -96,7 +96,7 @@ def test_mounts_in_every_form() -> None:
         }
     )
     assert spec.mounts == (
-        Mount("bind", "/in", "/host", True, ("rslave",)),
+        Mount("bind", "/in", "/host", True, ("rslave",), "ro,rslave"),
         Mount("volume", "/data", "vol"),
         Mount("volume", "/alone"),
         Mount("bind", "/dst", "/src", True, (MUST_EXIST,)),
@@ -165,7 +165,7 @@ MODE = {"NetworkMode": "container:x"}
             "400 invalid restart policy: unknown policy 'x'; use one of 'no', 'always', 'on-failure', or"
             " 'unless-stopped'",
         ),
-        ({"MacAddress": "zz"}, "400 invalid MAC address: zz"),
+        ({"MacAddress": "zz"}, "400 invalid MAC address zz"),
         ({"WorkingDir": "a"}, "400 the working directory 'a' is invalid, it needs to be an absolute path"),
     ],
 )

@@ -215,7 +215,7 @@ CONNECTS = [
     (
         "n1",
         {"Container": "c1", "EndpointConfig": {"MacAddress": "zz"}},
-        "400 invalid MAC address: zz",
+        "400 invalid MAC address zz",
     ),
 ]
 

@@ -6,6 +6,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from bascule.containers.images import Images
@@ -41,7 +42,8 @@ class Archives:
                 found, above, name = _look(container, root, path)
                 seen.set_result(found)
                 with root.opened(above, os.O_RDONLY | os.O_DIRECTORY) as parent, stream_archive(target) as archive:
-                    pack(parent, name or ".", archive, called=_called(path))
+                    left = _without_files(container.state.pid)
+                    pack(parent, name or ".", archive, called=_called(path), leaving=left)
 
         done = self._inside(container, work)
         done.add_done_callback(lambda d: seen.set_exception(d.exception()) if not seen.done() else None)
@@ -97,6 +99,24 @@ class Archives:
 
         threading.Thread(target=run, name="archive", daemon=True).start()
         return done
+
+
+# What is mounted there is no part of a container: Docker, too, shows an empty directory.
+_NO_FILES = {"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
+
+
+def _without_files(pid: int) -> set[int]:
+    """The devices of a running container's mounts that hold none of its files."""
+    if not pid:
+        return set()
+    found = set()
+    for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
+        # proc_pid_mountinfo(5): the third word is major:minor, the one behind the dash the type.
+        words, _, rest = line.partition(" - ")
+        if rest.split()[0] in _NO_FILES:
+            major, _, minor = words.split()[2].partition(":")
+            found.add(os.makedev(int(major), int(minor)))
+    return found
 
 
 def _called(path: str) -> str:

@@ -4,6 +4,7 @@ import os
 import random
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bascule.containers import bundle, capabilities, cgroups, madeup, signals, wiring
 from bascule.containers.records import Records
@@ -86,7 +87,7 @@ def mounts(spec: ContainerSpec, image: Image, records: Records, volumes: Volumes
         ref, _, how = text.partition(":")
         for mount in records.find(ref).mounts:
             if mount.kind != "tmpfs":
-                lent = Mount(mount.kind, mount.target, mount.source, mount.read_only or how == "ro", mount.options)
+                lent = replace(mount, read_only=mount.read_only or how == "ro")
                 found.setdefault(mount.target, lent)
     for target in image.config.volumes:
         found.setdefault(target, Mount("volume", target))
@@ -96,7 +97,7 @@ def mounts(spec: ContainerSpec, image: Image, records: Records, volumes: Volumes
 def _named(mount: Mount, volumes: Volumes) -> Mount:
     if mount.kind != "volume":
         return mount
-    return Mount("volume", mount.target, volumes.create(mount.source).id, mount.read_only, mount.options)
+    return replace(mount, source=volumes.create(mount.source).id)
 
 
 def _check_target(mount: Mount) -> None:

@@ -3,7 +3,7 @@
 import os
 import stat
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import IO
 
 from bascule.containers.unpack import OPAQUE, WHITEOUT
@@ -11,16 +11,26 @@ from bascule.containers.unpack import OPAQUE, WHITEOUT
 _OPAQUE_ATTRIBUTE = "trusted.overlay.opaque"
 
 
-def pack(directory: int, name: str, archive: tarfile.TarFile, *, called: str, layer: bool = False) -> None:
+def pack(
+    directory: int,
+    name: str,
+    archive: tarfile.TarFile,
+    *,
+    called: str,
+    layer: bool = False,
+    leaving: Collection[int] = (),
+) -> None:
     """*name* in the directory descriptor, with all below it, goes into *archive* under the name *called* ("" for
-    the contents alone).  *layer*: overlayfs's whiteouts become the archive's."""
-    _Packer(archive, layer).add(directory, name, called)
+    the contents alone).  *layer*: overlayfs's whiteouts become the archive's.  What is mounted below it from one of
+    the devices *leaving* is an empty directory."""
+    _Packer(archive, layer, leaving).add(directory, name, called)
 
 
 class _Packer:
-    def __init__(self, archive: tarfile.TarFile, layer: bool) -> None:
+    def __init__(self, archive: tarfile.TarFile, layer: bool, leaving: Collection[int]) -> None:
         self._archive = archive
         self._layer = layer
+        self._leaving = leaving
         self._seen: dict[tuple[int, int], str] = {}
 
     def add(self, parent: int, name: str, called: str) -> None:
@@ -48,6 +58,8 @@ class _Packer:
             if self._layer and _opaque(fd):
                 mark = f"{called}/{OPAQUE}".lstrip("/")
                 self._archive.addfile(_info(found, mark, tarfile.REGTYPE, size=0))
+            if found.st_dev in self._leaving and found.st_dev != os.fstat(parent).st_dev:
+                return
             for child in sorted(os.listdir(fd)):
                 self.add(fd, child, f"{called}/{child}".lstrip("/"))
         finally:

@@ -25,7 +25,8 @@ def normal(name: str) -> str:
     repository = repository.removeprefix("library/")
     if not _REPOSITORY.fullmatch(repository) or not _TAG.fullmatch(tag):
         if repository.lower() != repository and _REPOSITORY.fullmatch(repository.lower()):
-            raise Invalid(f"invalid reference format: repository name ({repository}) must be lowercase")
+            whole = repository if "/" in repository else f"library/{repository}"
+            raise Invalid(f"invalid reference format: repository name ({whole}) must be lowercase")
         raise Invalid("invalid reference format")
     return f"{repository}:{tag}"
 

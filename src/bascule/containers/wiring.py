@@ -220,8 +220,8 @@ class Wiring:
         net = self._engine.network(network)
         self._check_mode(container, net)
         after = replace(container, networks={**container.networks, net.name: wish})
+        self._engine.check_endpoint(net, wish)
         if not container.sandbox:
-            self._engine.check_endpoint(net, wish)
             self._records.save(after)
             self._tell("connect", net, container)
             return after

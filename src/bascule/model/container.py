@@ -24,6 +24,8 @@ class Mount:
     """A host path for a bind, a volume's name for a volume, "" for a tmpfs or an anonymous volume."""
     read_only: bool = False
     options: tuple[str, ...] = ()
+    mode: str = ""
+    """What a bind said behind its second colon, in its own words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,5 +55,5 @@ def parse_mac(text: str) -> str:
     """A unicast MAC as six lower-case pairs with colons.  Raises Invalid."""
     mac = text.strip().lower().replace("-", ":")
     if not MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise Invalid(f"invalid MAC address: {text}")
+        raise Invalid(f"invalid MAC address {text}")
     return mac

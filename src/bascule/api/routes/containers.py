@@ -1,5 +1,6 @@
 """Containers: everything about them that is one question and one answer."""
 
+import re
 from collections.abc import Sequence
 
 from bascule.api.ask import TEXT, Ask, Reply, empty, lines, reply
@@ -174,14 +175,22 @@ def changes(ask: Ask) -> Reply:
 
 
 SIZE = (number("h", "Rows."), number("w", "Columns."))
+# Go's uint32.
+_CELLS_MAX, _CELLS_DIGITS = 0xFFFFFFFF, 10
 
 
 def size(ask: Ask) -> tuple[int, int]:
     """The h and w of a resize.  Raises Invalid."""
-    height, width = ask.number("h"), ask.number("w")
-    if height is None or width is None or height < 0 or width < 0:
-        raise Invalid(f"invalid resize: h={ask.text('h')!r} w={ask.text('w')!r}")
-    return height, width
+    _check_cells("height", ask.text("h"))
+    _check_cells("width", ask.text("w"))
+    return ask.number("h") or 0, ask.number("w") or 0
+
+
+def _check_cells(what: str, told: str) -> None:
+    if not re.fullmatch(r"-?[0-9]+", told):
+        raise Invalid(f'invalid resize {what} "{told}": invalid syntax')
+    if len(told) > _CELLS_DIGITS or not 0 <= int(told) <= _CELLS_MAX:
+        raise Invalid(f'invalid resize {what} "{told}": value out of range')
 
 
 def resize(ask: Ask) -> Reply:

@@ -88,7 +88,7 @@ def _link_local(texts: Sequence[str]) -> tuple[IPAddress, ...]:
         try:
             found.append(ip_address(text))
         except ValueError:
-            raise Invalid(f"invalid link local IP address: {text}") from None
+            raise Invalid(f"invalid endpoint settings:\ninvalid link-local IP address: {text}") from None
     return tuple(found)
 
 

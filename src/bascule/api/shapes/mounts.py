@@ -1,6 +1,6 @@
 """Mounts in Docker's notations: Binds, Mounts, Tmpfs, and a container's Mounts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes.container_body import MountBody
@@ -27,13 +27,14 @@ def bind(text: str) -> Mount:
     if not target.startswith("/"):
         kind = "bind" if source.startswith("/") else "volume"
         raise Invalid(f"invalid volume specification: '{text}': {_not_absolute(kind, target)}")
-    return _bound(source, target, [word for word in mode.split(",") if word], text)
+    return _bound(source, target, mode, text)
 
 
-def _bound(source: str, target: str, words: Sequence[str], text: str) -> Mount:
+def _bound(source: str, target: str, mode: str, text: str) -> Mount:
+    words = [word for word in mode.split(",") if word]
     for word in words:
         if word not in _MODES:
-            raise Invalid(f"invalid mode: {','.join(words)}")
+            raise Invalid(f"invalid mode: {mode}")
     if target.rstrip("/") == "":
         raise Invalid(f"invalid volume specification: '{text}': destination can't be '/'")
     return Mount(
@@ -42,6 +43,7 @@ def _bound(source: str, target: str, words: Sequence[str], text: str) -> Mount:
         source,
         read_only="ro" in words,
         options=tuple(word for word in words if word not in ("ro", "rw")),
+        mode=mode,
     )
 
 
@@ -115,7 +117,7 @@ def show(mounts: Iterable[Mount], volumes: Mapping[str, str]) -> list[answer.Mou
 
 def _show(one: Mount, volumes: Mapping[str, str]) -> answer.MountPoint:
     propagation = next((word for word in one.options if word in _PROPAGATIONS), "")
-    mode = ",".join(word for word in one.options if word not in (*_PROPAGATIONS, MUST_EXIST))
+    mode = one.mode or ",".join(word for word in one.options if word not in (*_PROPAGATIONS, MUST_EXIST))
     if one.kind == "volume":
         return {
             "Type": one.kind,
@@ -143,5 +145,6 @@ def binds(mounts: Iterable[Mount]) -> list[str] | None:
     for one in mounts:
         if one.kind != "tmpfs" and one.source:
             words = [*(["ro"] if one.read_only else []), *(o for o in one.options if o != MUST_EXIST)]
-            shown.append(f"{one.source}:{one.target}" + (f":{','.join(words)}" if words else ""))
+            mode = one.mode or ",".join(words)
+            shown.append(f"{one.source}:{one.target}" + (f":{mode}" if mode else ""))
     return shown or None
