@@ -61,6 +61,8 @@ an upgrade); each direction ends on its own, over TLS as well. Without a termina
 - A pull is of one tag (`latest` where none is given), and images are known by tags and ids, not by digests.
 - Health checks are not run: every container's health is `none`.
 - `_ping` tells `Builder-Version: 1`: there is no BuildKit here, and no build at all.
+- A MAC address is given on `connect` as well (Docker does so from API 1.54 on), and the filter `dangling` leaves out
+  networks that have containers (Docker 28.5 takes every network of a user's for dangling).
 - Swarm's calls answer as a Docker that is in no swarm (503); build, commit, push, search, login and plugins answer
   501 and say what to do instead.
 

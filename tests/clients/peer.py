@@ -1,5 +1,6 @@
 """A real dockerd beside ours: on a ground of its own, with the same image, asked by the same clients."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from bench.ground import Found
 from bench.sides import PEER, Side, docker, rootfs
 from tests.clients.conftest import Client, Ground
 
+_count = itertools.count(1)
 IMAGE = "bench"
 """The image with nothing but busybox that both engines have."""
 
@@ -26,7 +28,7 @@ def lacking() -> str:
 @contextmanager
 def peer() -> Iterator[tuple[Client, Side]]:
     """A dockerd that answers, with IMAGE; nothing of it is left afterwards."""
-    mark = f"bpeer-{os.getpid()}"
+    mark = f"bpeer-{os.getpid()}-{next(_count)}"
     place, found = Path(f"/dev/shm/{mark}"), Found()
     side = docker(place, mark)
     try:

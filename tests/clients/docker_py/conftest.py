@@ -62,7 +62,7 @@ def ours(shared: Ground) -> Iterator[docker.DockerClient]:
     client.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def dockerd() -> Iterator[docker.DockerClient]:
     if why := lacking():
         pytest.skip(why)

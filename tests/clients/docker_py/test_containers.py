@@ -67,7 +67,7 @@ def test_run_takes_everything_about_the_network(client: docker.DockerClient) -> 
     assert client.api.port(one.id, 80) == [{"HostIp": "127.0.0.1", "HostPort": "18180"}]
 
 
-DIRECTORY = re.compile("/dev/shm/b(clients|peer)-[0-9]+/")
+DIRECTORY = re.compile("/dev/shm/b(clients|peer)-[-0-9]+/")
 
 # What is never twice the same, or tells of the host and of who made the engine.
 PRIVATE = {
