@@ -1,6 +1,7 @@
 """Writes docs/api.md from the server's own table of routes: `python docs/generate_api.py`."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
@@ -22,6 +23,8 @@ from bascule.api.shapes.system import API, API_MIN
 from bascule.api.shapes.system import text as version
 from bascule.api.table import Route
 
+TABLE = Path(__file__).parents[1] / "tests/clients/differences.toml"
+DIFFERENCES = "\n".join(f"- {one['says']}" for one in tomllib.loads(TABLE.read_text()).values())
 PAGE = Path(__file__).with_name("api.md")
 BAD_REQUEST = 400
 ABOUT = f"""\
@@ -50,14 +53,21 @@ an upgrade); each direction ends on its own, over TLS as well. Without a termina
 
 ## What differs from Docker's
 
+A script of the docker command line is played to both (`tests/clients/script`).  What it shows is the same but for
+this:
+
+{DIFFERENCES}
+
+What it does not reach:
+
 - `?dryRun=1` on `POST /networks/create` and `prune`, `POST /networks/NAME/connect` and `disconnect`, and `DELETE
   /networks/NAME`: the answer is the `ip` and `nft` lines that the call comes to, as text, and nothing is changed.
 - `?dryRun=1` on `POST /containers/create` (and its start), `POST /containers/NAME/start`, `stop`, `restart` and `kill`
   (if it ends), and `DELETE /containers/NAME`: the same, of what it is to the networks. Root file system, mounts,
   control groups and processes are the runtime's; of them there are no lines.
 - A port in `PortBindings` is published whether it is in `ExposedPorts` or not (as from Docker 29).
-- Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits, log drivers
-  other than json-file) are accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
+- Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits) are
+  accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
 - A pull is of one tag (`latest` where none is given), and images are known by tags and ids, not by digests.
 - Health checks are not run: every container's health is `none`.
 - `_ping` tells `Builder-Version: 1`: there is no BuildKit here, and no build at all.

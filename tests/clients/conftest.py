@@ -70,6 +70,7 @@ class Ground(Client):
         super().__init__(f"unix://{directory}/s", directory)
         self.flags = flags
         self.netns = directory.name
+        self.bridge = f"bc{os.getpid()}"
         self.log: list[str] = []
         self._daemon: subprocess.Popen[str] | None = None
         directory.mkdir()
@@ -91,7 +92,7 @@ class Ground(Client):
                 f"--data-root={self.directory}/data",
                 f"--exec-root={self.directory}/run",
                 f"--host={self.host}",
-                f"--bridge=bc{os.getpid()}",
+                f"--bridge={self.bridge}",
                 *self.flags,
             ],
             env={**os.environ, "PYTHONPATH": str(SRC)},

@@ -152,7 +152,6 @@ MODE = {"NetworkMode": "container:x"}
         ({"HostConfig": {"ExtraHosts": ["a\nb:1.1.1.1"]}}, '400 bad format for add-host: "a\nb:1.1.1.1"'),
         ({"HostConfig": {"ExtraHosts": ["a:zz"]}}, '400 invalid IP address in add-host: "zz"'),
         ({"HostConfig": {"Dns": ["zz"]}}, "400 bad nameserver address: zz"),
-        ({"HostConfig": {"Binds": ["a:b"]}}, None),
         ({"HostConfig": {"Binds": ["/a:/b", "/c:/b"]}}, "400 Duplicate mount point: /b"),
         ({"HostConfig": {"Binds": ["/a:/b:zz"]}}, "400 invalid mode: zz"),
         ({"HostConfig": {"Memory": 1000}}, "400 Minimum memory limit allowed is 6MB"),
@@ -169,12 +168,8 @@ MODE = {"NetworkMode": "container:x"}
         ({"WorkingDir": "a"}, "400 the working directory 'a' is invalid, it needs to be an absolute path"),
     ],
 )
-def test_what_cannot_be_is_refused_in_dockers_words(body: dict[str, Any], told: str | None) -> None:
-    expected = told or (
-        "400 invalid volume specification: 'a:b': invalid mount config for type \"volume\": invalid mount path: 'b'"
-        " mount path must be absolute"
-    )
-    assert refused({"Image": "i", **body}) == expected
+def test_what_cannot_be_is_refused_in_dockers_words(body: dict[str, Any], told: str) -> None:
+    assert refused({"Image": "i", **body}) == told
 
 
 def test_several_endpoints_need_a_client_that_knows_of_them() -> None:
@@ -378,10 +373,17 @@ def test_a_list_of_all_containers_is_filtered(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"status":["x"]}', "invalid filter 'status=x'"),
+        (
+            '{"status":["x"]}',
+            "invalid filter 'status=x': invalid value for state (x): must be one of created, running, paused,"
+            " restarting, removing, exited, dead",
+        ),
         ('{"foo":["x"]}', "invalid filter 'foo'"),
-        ('{"exited":["x"]}', "invalid filter 'exited=x'"),
-        ('{"publish":["x"]}', 'invalid port specification: "x"'),
+        ('{"exited":["x"]}', "invalid filter 'exited=x': strconv.Atoi: parsing \"x\": invalid syntax"),
+        (
+            '{"publish":["x"]}',
+            'error while looking up for publish x: strconv.ParseUint: parsing "x": invalid syntax',
+        ),
     ],
 )
 def test_a_filter_that_nothing_could_match_is_refused(text: str, told: str) -> None:

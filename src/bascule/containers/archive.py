@@ -31,9 +31,9 @@ class Archives:
         """name, size, mode (as stat(2)), mtime (nanoseconds), link (a symbolic link's target)."""
         return self._inside(container, lambda root: _look(container, root, path)[0]).result()
 
-    def read(self, container: Container, path: str) -> tuple[IO[bytes], dict[str, Any]]:
-        """What is at *path* as a tar, written while it is read, under its last name; and its stat.  The caller
-        closes it, at any time.  Raises NotFound."""
+    def read(self, container: Container, path: str, called: str | None = None) -> tuple[IO[bytes], dict[str, Any]]:
+        """What is at *path* as a tar, written while it is read, under its last name, or *called* so ("": its
+        contents alone); and its stat.  The caller closes it, at any time.  Raises NotFound."""
         reader, writer = os.pipe()
         seen: Future[dict[str, Any]] = Future()
 
@@ -43,7 +43,8 @@ class Archives:
                 seen.set_result(found)
                 with root.opened(above, os.O_RDONLY | os.O_DIRECTORY) as parent, stream_archive(target) as archive:
                     left = _without_files(container.state.pid)
-                    pack(parent, name or ".", archive, called=_called(path), leaving=left)
+                    name_it = _called(path) if called is None else called
+                    pack(parent, name or ".", archive, called=name_it, leaving=left)
 
         done = self._inside(container, work)
         done.add_done_callback(lambda d: seen.set_exception(d.exception()) if not seen.done() else None)

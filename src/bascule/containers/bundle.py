@@ -10,7 +10,7 @@ from typing import Any
 from bascule.containers import capabilities, seccomp
 from bascule.containers.imageconfig import merge_env
 from bascule.containers.users import User
-from bascule.model.container import Container, ExecSpec, Image, Resources
+from bascule.model.container import MASKED, READ_ONLY, Container, ExecSpec, Image, Resources
 from bascule.model.errors import Invalid
 from bascule.model.names import short
 
@@ -18,13 +18,6 @@ Config = dict[str, Any]
 
 OCI_VERSION = "1.0.2"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MASKED = (
-    "/proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/sched_debug"
-    " /proc/scsi /proc/timer_list /proc/timer_stats /sys/devices/virtual/powercap /sys/firmware"
-)
-MASKED = _MASKED.split()
-_READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger"
-READ_ONLY = _READ_ONLY.split()
 # include/uapi/linux/kdev_t.h: what every container may open, beyond what the runtime allows by itself.
 DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2))
 # Docker's since 20.10: a container's own namespace has nobody to protect its low ports from.
@@ -205,8 +198,8 @@ def _linux(container: Container, start: Start, have: list[str]) -> Config:
         "sysctl": dict(spec.sysctls),
         "devices": [_device(d) for d in start.devices],
         "rootfsPropagation": "private",
-        "maskedPaths": [] if spec.privileged else MASKED,
-        "readonlyPaths": [] if spec.privileged else READ_ONLY,
+        "maskedPaths": [] if spec.privileged else list(MASKED),
+        "readonlyPaths": [] if spec.privileged else list(READ_ONLY),
     }
     if start.network != "host" and not start.network.startswith("/proc/"):
         linux["sysctl"] = {**NET_SYSCTLS, **linux["sysctl"]}

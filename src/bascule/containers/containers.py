@@ -4,12 +4,13 @@ Each finds the container that is meant and has the room's other modules do it: l
 (one start, step by step), wiring.py (networks), execs.py, archive.py.
 """
 
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO, Any
 
-from bascule.containers import archive, bundle, cgroups, creating, processes, signals, starting
+from bascule.containers import archive, bundle, cgroups, creating, layers, processes, signals, starting
 from bascule.containers.attach import Attachment
 from bascule.containers.cleaning import Cleaning
 from bascule.containers.conmon import Conmon
@@ -28,11 +29,11 @@ from bascule.containers.stats import stats
 from bascule.containers.surroundings import Surroundings
 from bascule.containers.volumes import Volumes
 from bascule.containers.waiting import Waiter
-from bascule.containers.wiring import Wiring
+from bascule.containers.wiring import Wiring, prefixed
 from bascule.engine.engine import Engine
 from bascule.model.container import Container, ContainerSpec, Exec, ExecSpec, Resources, RestartPolicy
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import BasculeError, Conflict, Failed, NotFound
+from bascule.model.errors import BasculeError, Conflict, Failed, Invalid, NotFound
 from bascule.model.events import Event
 from bascule.model.names import check_container_name
 from bascule.model.settings import Settings
@@ -65,6 +66,10 @@ class Containers:
             conmon=Conmon(conmon, oci),
             cleaning=Cleaning(),
         )
+        self.runtime = os.path.basename(oci.path)
+        """The OCI runtime's name."""
+        self.cgroup_namespace = cgroups.unified()
+        """Whether containers have one of their own."""
         self._life = Life(self._parts, self.volumes)
         self.plans = Plans(engine, self._parts)
         self._execs = Execs(self._parts, self._life.watcher)
@@ -87,6 +92,7 @@ class Containers:
         """A container that has not run, and warnings.  *name* "" is made up.  A network that it names need not
         exist.  Raises NotFound for its image, Conflict for a taken name, Invalid."""
         image = self.images.image(spec.image)
+        spec = self._wiring.settled(spec)
         warnings = creating.check(spec, image, self._parts.surroundings.controllers)
         mounts = creating.mounts(spec, image, self._records, self.volumes)
         try:
@@ -112,7 +118,12 @@ class Containers:
         check_container_name(name)
         with self._records.lock(self.container(ref).id), self._records.names:
             container = self.container(ref)
-            self._records.check_free(name)
+            if name == container.name:
+                raise Invalid("Renaming a container with the same name as its current name")
+            try:
+                self._records.check_free(name)
+            except Conflict as error:
+                raise Conflict(f"Error when allocating new name: {error}") from None
             self._records.save(replace(container, name=name))
             if container.sandbox:
                 self.engine.rename(container.sandbox, name)
@@ -134,6 +145,7 @@ class Containers:
                     # Started, or removed by somebody else, meanwhile.
                     continue
                 gone.append(container)
+        self._teller("container")("prune", "", {"reclaimed": "0"})
         return gone
 
     # ---- living
@@ -155,7 +167,10 @@ class Containers:
 
     def kill(self, ref: str, signal: str = "KILL") -> None:
         """Its first process has got the signal.  Raises Conflict when it does not run."""
-        self._life.kill(self.container(ref), signals.parse(signal or "KILL"))
+        try:
+            self._life.kill(self.container(ref), signals.parse(signal or "KILL"))
+        except BasculeError as error:
+            raise prefixed(f"cannot kill container: {ref}: ", error) from error
 
     def pause(self, ref: str) -> None:
         """Its processes are frozen."""
@@ -164,7 +179,7 @@ class Containers:
             if container.state.status == "paused":
                 raise Conflict(f"Container {container.id} is already paused")
             if container.state.status != "running":
-                raise Conflict(f"Container {container.id} is not running")
+                raise Conflict(f"container {container.id} is not running")
             self._parts.runtime.pause(container.id)
             self._records.state(container.id, status="paused")
         self._records.tell(container, "pause")
@@ -313,7 +328,9 @@ class Containers:
     def top(self, ref: str, ps_args: str = "") -> tuple[list[str], list[list[str]]]:
         """Titles and rows of ps, of its processes."""
         container = self._running(ref)
-        return processes.top(cgroups.processes(container.id), ps_args)
+        found = processes.top(cgroups.processes(container.id), ps_args)
+        self._records.tell(container, "top")
+        return found
 
     def stats(self, ref: str) -> dict[str, Any]:
         """What it uses: see stats.py."""
@@ -326,17 +343,34 @@ class Containers:
             self._paths.upper(container.id), self._parts.rootfs.lower(self.images.image(container.image))
         )
 
+    def sizes(self, container: Container) -> tuple[int, int]:
+        """Bytes that it has written, and all that it sees."""
+        written = layers.files_size(self._paths.upper(container.id))
+        return written, written + self.images.image(container.image).size
+
     def stat_archive(self, ref: str, path: str) -> dict[str, Any]:
         """name, size, mode (as stat(2)), mtime (nanoseconds), link (a symbolic link's target)."""
         return self._archives.stat(self.container(ref), path)
 
     def read_archive(self, ref: str, path: str) -> tuple[IO[bytes], dict[str, Any]]:
         """What is at *path* as a tar, and its stat.  The caller closes the stream."""
-        return self._archives.read(self.container(ref), path)
+        container = self.container(ref)
+        found = self._archives.read(container, path)
+        self._records.tell(container, "archive-path")
+        return found
+
+    def export(self, ref: str) -> IO[bytes]:
+        """All its files as a tar.  The caller closes the stream."""
+        container = self.container(ref)
+        stream, _ = self._archives.read(container, "/", called="")
+        self._records.tell(container, "export")
+        return stream
 
     def write_archive(self, ref: str, path: str, stream: IO[bytes], *, strict: bool = False) -> None:
         """What the tar has is below the directory *path*."""
-        self._archives.write(self.container(ref), path, stream, strict=strict)
+        container = self.container(ref)
+        self._archives.write(container, path, stream, strict=strict)
+        self._records.tell(container, "extract-to-dir")
 
     def _running(self, ref: str) -> Container:
         container = self.container(ref)

@@ -41,13 +41,16 @@ class Execs:
         if not spec.command:
             raise Invalid("No exec command specified")
         _check_running(container)
+        if spec.user:
+            with Root(f"/proc/{container.state.pid}/root") as root:
+                self._parts.surroundings.user(root, spec.user, ())
         found = Exec(secrets.token_hex(32), container.id, spec)
         with self._lock:
             self._execs[found.id] = found
             ended = [e.id for e in self._execs.values() if not e.running and e.exit_code is not None]
             for ident in ended[: max(0, len(self._execs) - KEPT)]:
                 del self._execs[ident]
-        self._parts.records.tell(container, f"exec_create: {' '.join(spec.command)}", execID=found.id)
+        self._parts.records.tell(container, f"exec_create: {_told(spec)}", execID=found.id)
         return found.id
 
     def get(self, ident: str) -> Exec:
@@ -111,12 +114,12 @@ class Execs:
                 if attachment:
                     attachment.close()
                 code = exit_code(str(error))
-                raise (Invalid if code != 128 else Failed)(f"OCI runtime exec failed: {error}") from error
+                raise (Invalid if code != 128 else Failed)(f"OCI runtime exec failed: {error}: unknown") from error
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
         self._change(found.id, pid=started.pid)
-        self._parts.records.tell(container, f"exec_start: {' '.join(spec.command)}", execID=found.id)
+        self._parts.records.tell(container, f"exec_start: {_told(spec)}", execID=found.id)
         self._watcher.watch(started.conmon, lambda: self._ended(found, container))
         return attachment
 
@@ -145,7 +148,9 @@ class Execs:
             code = 137
         self._change(found.id, running=False, exit_code=code)
         shutil.rmtree(place, ignore_errors=True)
-        self._parts.records.tell(container, "exec_die", execID=found.id, exitCode=str(code))
+        # It may have been given another name meanwhile.
+        current = self._parts.records.get(container.id) or container
+        self._parts.records.tell(current, "exec_die", execID=found.id, exitCode=str(code))
 
     def _change(self, ident: str, **fields: object) -> None:
         with self._lock:
@@ -171,8 +176,13 @@ def resize(place: str, height: int, width: int) -> None:
         target.write(f"{height} {width}\n".encode())
 
 
+def _told(spec: ExecSpec) -> str:
+    """The command as events tell it: with a blank after its first word even if that is all (daemon/exec.go)."""
+    return f"{spec.command[0]} {' '.join(spec.command[1:])}"
+
+
 def _check_running(container: Container) -> None:
     if container.state.status == "paused":
-        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+        raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
     if container.state.status != "running":
         raise Conflict(f"container {container.id} is not running")

@@ -129,7 +129,7 @@ def _change(config: ImageConfig, word: str, rest: str, line: str) -> ImageConfig
         case "STOPSIGNAL":
             return replace(config, stop_signal=rest)
         case _:
-            raise Invalid(f"{word.lower()} is not a valid change command")
+            raise Invalid(f"{word.upper()} is not a valid change command")
 
 
 def _words(text: str) -> tuple[str, ...]:

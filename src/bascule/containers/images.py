@@ -74,7 +74,7 @@ class Images:
     def import_(self, stream: IO[bytes], ref: str = "", changes: Sequence[str] = (), message: str = "") -> Image:
         """One image of one layer from the tar in *stream*, called *ref* unless that is empty."""
         tags = (normal(ref),) if ref else ()
-        config = imageconfig.change(ImageConfig(env=(PATH,)), changes)
+        config = imageconfig.change(ImageConfig(), changes)
         diff, size = self.layers.add(stream)
         now = time.time_ns()
         image = Image(
@@ -91,7 +91,9 @@ class Images:
         document = imageconfig.write(image)
         image = replace(image, id="sha256:" + hashlib.sha256(document).hexdigest())
         self._keep(image, document)
-        self._tell("import", image.id, {"name": tags[0] if tags else image.id})
+        for name in tags:
+            self._tell("tag", image.id, {"name": name})
+        self._tell("import", image.id, {"name": image.id})
         return self.image(image.id)
 
     def load(self, stream: IO[bytes]) -> list[str]:
@@ -106,7 +108,7 @@ class Images:
             with self._lock:
                 for image, document in load.Archive(spool, self.layers).images():
                     self._keep(image, document)
-                    self._tell("load", image.id, {"name": image.tags[0] if image.tags else image.id})
+                    self._tell("load", image.id, {"name": image.id})
                     loaded += image.tags or (image.id,)
         return loaded
 
@@ -114,11 +116,16 @@ class Images:
         """A docker-archive of the images; the caller closes it."""
         chosen = []
         for ref in refs:
-            image = self.image(ref)
+            try:
+                image = self.image(ref)
+            except NotFound:
+                raise NotFound(f"No such image: {ref}") from None
             if image.host_root:
                 raise Invalid("image host: the host's own root cannot be saved")
             name = normal(ref) if not image.id.startswith(("sha256:" + ref, ref)) else ""
             chosen.append((image, self._document(image), [name] if name else []))
+        for image, _, _ in chosen:
+            self._tell("save", image.id, {"name": image.id})
         target = tempfile.TemporaryFile(dir=self.layers.root)  # noqa: SIM115  (the caller's to close)
         load.save(chosen, self.layers, target)
         target.seek(0)
@@ -151,7 +158,7 @@ class Images:
             users = [c for c in self._store.all(Container) if c.image == image.id]
             if users and not left and not force:
                 raise Conflict(
-                    f"conflict: unable to remove repository reference {ref!r} (must force) - container"
+                    f'conflict: unable to remove repository reference "{ref}" (must force) - container'
                     f" {short(users[0].id)} is using its referenced image {short(image.id[7:])}"
                 ) from None
             self._store.commit(put=[replace(image, tags=left)])
@@ -159,7 +166,9 @@ class Images:
             if not left and not users:
                 done += self._delete(image)
         for action, what in done:
-            self._tell("untag" if action == "untagged" else "delete", image.id, {"name": what})
+            if action == "deleted" and what != image.id:
+                continue  # A layer is no image.
+            self._tell("untag" if action == "untagged" else "delete", image.id, {"name": image.id})
         return done
 
     def history(self, ref: str) -> list[Step]:
@@ -169,11 +178,13 @@ class Images:
     def prune(self, wanted: Callable[[Image], bool]) -> list[tuple[str, str]]:
         """Remove every image that is *wanted* gone and that no container uses."""
         done: list[tuple[str, str]] = []
-        used = {c.image for c in self._store.all(Container)}
+        used, space = {c.image for c in self._store.all(Container)}, 0
         for image in self._store.all(Image):
             if image.id not in used and wanted(image):
                 with self._lock:
                     done += [("untagged", tag) for tag in image.tags] + self._delete(image)
+                    space += image.size
+        self._tell("prune", "", {"reclaimed": str(space)})
         return done
 
     def pull(self, name: str) -> Image:
@@ -218,7 +229,7 @@ class Images:
             for other in self._store.all(Image)
             if other.id != image.id and set(other.tags) & set(new)
         ]
-        own = replace(image, tags=tuple(dict.fromkeys((*image.tags, *new))))
+        own = replace(image, tags=tuple(dict.fromkeys((*image.tags, *new))), tagged=time.time_ns() if new else 0)
         self._store.commit(put=[*robbed, own])
 
     def _delete(self, image: Image) -> list[tuple[str, str]]:

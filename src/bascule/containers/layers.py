@@ -130,11 +130,7 @@ class Layers:
 
     def size(self, diff: str) -> int:
         """The sum of its files' sizes."""
-        return sum(
-            os.lstat(os.path.join(above, name)).st_size
-            for above, _, names in os.walk(self.path(diff))
-            for name in names
-        )
+        return files_size(self.path(diff))
 
     def keep_only(self, diffs: Iterable[str]) -> None:
         """Every other layer, and what an earlier process left half unpacked, is gone."""
@@ -156,6 +152,18 @@ class Layers:
             self._keep(unfinished, path)
             shutil.rmtree(unfinished, ignore_errors=True)
         return path
+
+
+def files_size(directory: str) -> int:
+    """The sum of the sizes of all files below *directory*; what goes meanwhile is not counted."""
+    found = 0
+    for above, _, names in os.walk(directory):
+        for name in names:
+            try:
+                found += os.lstat(os.path.join(above, name)).st_size
+            except FileNotFoundError:
+                continue
+    return found
 
 
 def _fill(digest: Digest, directory: str) -> int:

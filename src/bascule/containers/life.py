@@ -78,11 +78,13 @@ class Life:
                 return
             self._cancel(container.id)
             attachments = self._claim(container.id)
+            self._records.tell_volumes(container, "mount")
             try:
                 container, started = start(self._parts, container, attachments, restarts=restarts)
             except BasculeError as error:
                 for attachment in attachments:
                     attachment.refuse(error)
+                self._records.tell_volumes(container, "unmount")
                 self._after_failure(container, error)
                 raise
             self.watch(container, started.conmon)
@@ -142,6 +144,7 @@ class Life:
                 return
             code, finished = self._outcome(container)
             self._release(ident)
+            self._records.tell_volumes(container, "unmount")
             again = wanted(container, code)
             container = self._records.change(
                 ident,
@@ -244,7 +247,7 @@ class Life:
                 self._records.state(container.id, status="exited", stopped_by_user=True)
                 return
             if container.state.status not in ("running", "paused"):
-                raise Conflict(f"cannot kill container: {container.name}: container {container.id} is not running")
+                raise Conflict(f"container {container.id} is not running")
             if number in (signal.SIGKILL, self.stop_signal(container)):
                 self._records.state(container.id, stopped_by_user=True)
             self._send(container, number)
@@ -327,7 +330,7 @@ class Life:
             # It runs, or has been started again since it was killed.
             if not force:
                 raise Conflict(
-                    f'cannot remove container "/{current.name}": container is {current.state.status}: stop the'
+                    f'cannot remove container "{current.name}": container is {current.state.status}: stop the'
                     " container before removing or force remove"
                 )
             self._kill_and_wait(current)

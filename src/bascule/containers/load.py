@@ -29,7 +29,7 @@ class Archive:
             # Closed with the source, which is the caller's.
             self._tar = tarfile.open(fileobj=source, mode="r:*")  # noqa: SIM115
         except tarfile.TarError as error:
-            raise Invalid(f"cannot load the archive: {error}") from None
+            raise Invalid(f"cannot load the archive: {str(error).splitlines()[0].removesuffix(chr(58))}") from None
         self._members = {clean(m.name): m for m in self._tar if m.isreg() or m.issym()}
         self._layers = layers
 

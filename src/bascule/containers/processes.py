@@ -14,7 +14,7 @@ def top(pids: Collection[int], ps_args: str) -> tuple[list[str], list[list[str]]
         raise Invalid(f"invalid words for ps: {ps_args!r}")
     done = subprocess.run(["ps", *words], capture_output=True, text=True, errors="replace")
     if done.returncode:
-        raise Failed(f"ps: {done.stderr.strip() or 'failed'}")
+        raise Failed(f"ps: {(done.stderr.strip() or 'failed').splitlines()[0]}")
     return select(done.stdout, pids)
 
 

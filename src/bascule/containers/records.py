@@ -96,6 +96,20 @@ class Records:
         more = {**container.spec.labels, "image": container.spec.image, "name": container.name, **attributes}
         self.events.tell(Event("container", action, container.id, self.now(), more))
 
+    def tell_volumes(self, container: Container, action: str) -> None:
+        """Its volumes are mounted, or unmounted."""
+        for mount in container.mounts:
+            if mount.kind != "volume":
+                continue
+            more = {"container": container.id, "driver": "local"}
+            if action == "mount":
+                more |= {
+                    "destination": mount.target,
+                    "propagation": "",
+                    "read/write": str(not mount.read_only).lower(),
+                }
+            self.events.tell(Event("volume", action, mount.source, self.now(), more))
+
 
 def running(state: State) -> bool:
     """As Docker counts: a paused container and one between two starts run."""

@@ -10,6 +10,8 @@ def parse(text: str) -> signal.Signals | int:
     name = text.upper().removeprefix("SIG")
     if name.isdigit() and 0 < int(name) <= signal.SIGRTMAX:
         return int(name)
+    if name.isdigit():
+        raise Invalid(f"the linux daemon does not support signal {name}")
     for base, start in (("RTMIN", signal.SIGRTMIN), ("RTMAX", signal.SIGRTMAX)):
         offset = name.removeprefix(base)
         if name.startswith(base) and (not offset or (offset[1:].isdigit() and offset[0] in "+-")):

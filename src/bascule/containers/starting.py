@@ -146,25 +146,27 @@ def _create(parts: Parts, container: Container, image: Image, wired: Wired, undo
         chosen = parts.surroundings.start(container, image, wired, root, env)
         place = write_bundle(parts.paths.bundle(ident), bundle.config(container, image, chosen))
         _back(undo, lambda: parts.runtime.delete(ident))
-        return parts.conmon.create(
-            ident,
-            container.name,
-            place,
-            log=parts.paths.log(ident),
-            exits=parts.paths.exits,
-            tty=spec.tty,
-            stdin=spec.open_stdin,
-            keep_stdin=spec.open_stdin and not spec.stdin_once,
-        )
-    except Failed as error:
-        raise _translated(str(error)) from error
+        try:
+            return parts.conmon.create(
+                ident,
+                container.name,
+                place,
+                log=parts.paths.log(ident),
+                exits=parts.paths.exits,
+                tty=spec.tty,
+                stdin=spec.open_stdin,
+                keep_stdin=spec.open_stdin and not spec.stdin_once,
+            )
+        except Failed as error:
+            raise _translated(str(error)) from error
     finally:
         parts.rootfs.unmount(ident)
 
 
 def _translated(words: str) -> BasculeError:
     """The runtime's refusal as Docker words it: clients look for these phrases."""
-    message = f"failed to create task for container: failed to create shim task: OCI runtime create failed: {words}"
+    task = "failed to create task for container: failed to create shim task"
+    message = f"{task}: OCI runtime create failed: {words}: unknown"
     if NOT_A_DIRECTORY in words:
         message += (
             ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path"

@@ -188,10 +188,10 @@ def _devices(wanted: Sequence[str], *, privileged: bool) -> Iterator[Device]:
         if target and set(target) <= set("rwm") and not access:
             target, access = "", target
         if not os.path.exists(source):
-            raise Failed(f"{_GATHERING} {source!r}: no such file or directory")
+            raise Failed(f'{_GATHERING} "{source}": no such file or directory')
         device = _device(source, target or source, access or "rwm")
         if device is None:
-            raise Failed(f"{_GATHERING} {source!r}: not a device node")
+            raise Failed(f'{_GATHERING} "{source}": not a device node')
         yield device
 
 

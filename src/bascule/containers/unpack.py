@@ -105,7 +105,8 @@ def unpack(
             _hard_link(root, f"{below}/{member.linkname}", parent, name)
             continue
         _make(archive, member, parent, name)
-        size += member.size if member.isreg() else 0
+        # A link's own size is its target's length (inode(7)).
+        size += member.size if member.isreg() else len(member.linkname.encode()) if member.issym() else 0
         if member.isdir():
             directories.append((path, member))
     for path, member in reversed(directories):

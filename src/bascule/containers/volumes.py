@@ -13,7 +13,7 @@ from bascule.model.container import Container, Volume
 from bascule.model.errors import Conflict, Invalid, NotFound
 from bascule.store.protocol import Store
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 # The mark Docker puts on what nobody named; clients read it.
 ANONYMOUS = "com.docker.volume.anonymous"
 
@@ -96,6 +96,7 @@ class Volumes:
                     # In use, or somebody else was quicker.
                     continue
                 gone.append(volume)
+        self._tell("prune", "", {"reclaimed": "0"})
         return gone
 
     def sweep(self) -> None:

@@ -113,6 +113,32 @@ class Wiring:
         self._engine = engine
         self._records = records
 
+    def settled(self, spec: ContainerSpec) -> ContainerSpec:
+        """*spec* with the id of the container whose namespace it shares, if there is that one.  Raises Invalid for
+        what could not be connected to a network that is there, and for a link to nobody."""
+        for name, wish in wishes(spec).items():
+            net = self._known(name)
+            if net is None or net.config_only or name in PASSIVE:
+                continue
+            try:
+                self._engine.check_endpoint(net, wish)
+            except Invalid as error:
+                raise Invalid(f"invalid config for network {name}: {error}") from None
+        for text in spec.links:
+            name, _ = parse(text)
+            try:
+                self._records.find(name)
+            except NotFound as error:
+                # Not 404: a client would look for the image.
+                raise Invalid(f"could not get container for {name}: {error}") from None
+        if not sharing(spec):
+            return spec
+        try:
+            return replace(spec, network_mode=f"container:{self._records.find(sharing(spec)).id}")
+        except NotFound:
+            # It may be there at the start.
+            return spec
+
     def open(self, container: Container, image: Image, hostname: str) -> Wired:
         """The container's sandbox exists and is on all its networks; or nothing has changed.  Errors say that it
         was about networking, with the status of their cause."""
@@ -219,6 +245,7 @@ class Wiring:
         """The container wishes for the network; if it runs, it is on it."""
         net = self._engine.network(network)
         self._check_mode(container, net)
+        self._engine.check_endpoint(net, wish)
         after = replace(container, networks={**container.networks, net.name: wish})
         self._engine.check_endpoint(net, wish)
         if not container.sandbox:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from bascule.model.errors import Invalid
 from bascule.model.thing import Sysctl
 
+# The docker command line writes all of `--network name=…` in small letters.
 # No dot or slash in a part: a key never leads out of its interface's directory.
-_SETTING = re.compile(r"net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.IFNAME\.([a-z0-9_]+)=([^\x00-\x1f\x7f]*)")
+_SETTING = re.compile(r"net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.(?:IFNAME|ifname)\.([a-z0-9_]+)=([^\x00-\x1f\x7f]*)")
 
 
 def check(text: str) -> None:

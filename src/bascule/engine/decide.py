@@ -70,6 +70,7 @@ class Decisions:
             ipv6=bool(spec.ipv6),
             internal=spec.internal,
             attachable=spec.attachable,
+            scope=spec.scope or "local",
             config_only=spec.config_only,
             config_from=spec.config_from,
             ipam_driver=spec.ipam_driver or "default",

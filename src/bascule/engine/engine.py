@@ -163,7 +163,8 @@ class Engine:
             self.store.commit(delete=[net])
             _take_down(self.kernel, self._intent.made_things(net))
             self.names.publish(Zone(net.id, net.name, gone=True))
-            self._tell(net, "destroy")
+            if not net.config_only:  # Docker says nothing of the end of those.
+                self._tell(net, "destroy")
             return net
 
     def _removable(self, ref: str) -> Network:

@@ -10,6 +10,10 @@ from bascule.model.endpoint import EndpointSpec, PortSpec, Proto
 Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
 
+# What a container cannot see, and cannot write to (moby: oci/defaults.go; in its order).
+_PROC_MASKED = "asound acpi interrupts kcore keys latency_stats timer_list timer_stats sched_debug scsi"
+MASKED = (*(f"/proc/{name}" for name in _PROC_MASKED.split()), "/sys/firmware", "/sys/devices/virtual/powercap")
+READ_ONLY = tuple(f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"))
 # An option of a bind: its source is not made where it is missing.
 MUST_EXIST = "must-exist"
 
@@ -104,6 +108,11 @@ class ContainerSpec:
     """The deprecated container-wide MAC: of the first network."""
     groups: tuple[str, ...] = ()
     """--group-add: names or numbers."""
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    """What the client said it would attach to: without effect, but told."""
+    log_options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +222,8 @@ class Image:
     """Oldest first."""
     author: str = ""
     comment: str = ""
+    tagged: int = 0
+    """When it was last given a name; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)

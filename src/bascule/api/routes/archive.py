@@ -30,8 +30,7 @@ def put(ask: Ask) -> Reply:
 
 
 def export(ask: Ask) -> Stream:
-    file, _ = ask.containers.read_archive(ask.name, "/")
-    return Stream(pieces(file), TAR)
+    return Stream(pieces(ask.containers.export(ask.name)), TAR)
 
 
 PATH = text("path", "A path in the container.")

@@ -50,7 +50,12 @@ def listing(ask: Ask) -> Reply:
         since=ask.containers.container(asked.get("since")[0]) if "since" in asked else None,
     )
     # docker-py says -1 where nobody asked for a limit.
-    return reply(_show(ask, found[:limit] if limit > 0 else found))
+    chosen = found[:limit] if limit > 0 else found
+    shown = _show(ask, chosen)
+    if ask.flag("size"):
+        for line, one in zip(chosen, shown, strict=True):
+            container_list.tell_sizes(one, *ask.containers.sizes(line.container))
+    return reply(shown)
 
 
 def _named(images: dict[str, Image], name: str) -> list[Image]:
@@ -72,6 +77,10 @@ def inspect(ask: Ask) -> Reply:
         home=f"{ask.engine.settings.data_root}/containers/{found.id}",
         log=f"{ask.engine.settings.data_root}/containers/{found.id}/log",
         execs=tuple(ask.containers.execs(found.id)),
+        runtime=ask.containers.runtime,
+        cgroup_namespace=ask.containers.cgroup_namespace,
+        networks={net.name: net.id for net in ask.engine.networks()},
+        sizes=ask.containers.sizes(found) if ask.flag("size") else None,
     )
     return reply(shape.inspect(found, around, ask.version))
 
@@ -211,7 +220,7 @@ ROUTES = (
         query=(
             flag("all", "Those that do not run, too."),
             number("limit", "The newest so many, whether they run or not."),
-            flag("size", "Without effect: sizes are not told."),
+            flag("size", "Tell how much each has written, and how much it sees."),
             filters(container_list.FILTERS),
         ),
         gives={200: list[answer.ContainerSummary]},
@@ -246,7 +255,7 @@ ROUTES = (
         "/containers/{name}/json",
         inspect,
         says="Inspect a container",
-        query=(flag("size", "Without effect: sizes are not told."),),
+        query=(flag("size", "Tell how much each has written, and how much it sees."),),
         gives={200: answer.Container},
         refuses=(409,),
     ),

@@ -1,6 +1,7 @@
 """What a Docker daemon can do and this one says no to, each with the reason."""
 
 from bascule.api.ask import Ask, Reply, Stream, reply
+from bascule.api.shapes.container_answer import Empty
 from bascule.api.shapes.system_answer import CachesPruned
 from bascule.api.table import Answer, Route
 from bascule.model.errors import BasculeError, NotFound, NotImplementedHere, Unavailable
@@ -27,6 +28,11 @@ def _refuse(kind: type[BasculeError], why: str) -> Answer:
 def no_plugin(ask: Ask) -> Reply:
     """`docker inspect` asks when nothing else has the name."""
     raise NotFound(f'plugin "{ask.name.removesuffix("/json")}" not found')
+
+
+def no_plugins(_: Ask) -> Reply:
+    """`docker plugin ls`."""
+    return reply([])
 
 
 def no_cache(_: Ask) -> Reply:
@@ -60,6 +66,7 @@ ROUTES = (
     _no("GET", "/images/search", NO_REGISTRY),
     _no("POST", "/images/{name}/push", NO_REGISTRY),
     _no("GET", "/distribution/{name}/json", NO_REGISTRY),
+    Route("GET", "/plugins", no_plugins, says="There are no plugins", gives={200: list[Empty]}),
     Route("GET", "/plugins/{name}", no_plugin, says="There are no plugins", refuses=(404,)),
     *(_no(method, "/plugins/{name}", NO_PLUGINS) for method in ("POST", "DELETE")),
 )

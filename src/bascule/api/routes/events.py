@@ -29,7 +29,7 @@ async def events(ask: Ask) -> None:
     ask.begin(JSON)
     unsubscribe = ask.engine.events.subscribe(hear)
     try:
-        past = ask.engine.events.since(since, until) if since else []
+        past = ask.engine.events.since(since, until) if since or until else []
         for event in past:
             await _tell(ask, event, told) if shape.matches(event, asked) else None
         known = {id(event) for event in past}

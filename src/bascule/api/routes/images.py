@@ -1,6 +1,5 @@
 """Images: list, inspect, import, load, save, pull, tag, remove, prune."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import IO
 
@@ -17,7 +16,6 @@ PIECE = 256 << 10
 
 def listing(ask: Ask) -> Reply:
     asked = ask.filters(shape.FILTERS)
-    users = Counter(c.image for c in ask.containers.containers())
     images = ask.containers.images
     found = shape.matching(
         images.images(),
@@ -26,7 +24,7 @@ def listing(ask: Ask) -> Reply:
         since=images.image(asked.get("since")[0]) if "since" in asked else None,
         now=ask.house.now(),
     )
-    return reply([shape.summary(image, users[image.id], ask.version) for image in found])
+    return reply([shape.summary(shape.named(image, asked.get("reference")), None, ask.version) for image in found])
 
 
 def inspect(ask: Ask) -> Reply:

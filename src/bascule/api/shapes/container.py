@@ -1,12 +1,13 @@
 """A container as inspect shows it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 from bascule.api.shapes import container_answer as answer
 from bascule.api.shapes import endpoint, mounts, ports, times
 from bascule.api.shapes.network_answer import EndpointSettings
-from bascule.model.container import Container, ContainerSpec, Exec, Image, Resources, State
+from bascule.model.container import MASKED, READ_ONLY, Container, ContainerSpec, Exec, Image, Resources, State
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.names import short
 
@@ -14,7 +15,7 @@ Places = Mapping[str, tuple[EndpointSpec, Endpoint | None]]
 """By network name: what was asked for, and what is while the container runs."""
 
 DEFAULT = "bridge"
-_UNSET: answer.Unset = {"UsernsMode": "", "Isolation": "", "Runtime": "", "Cgroup": ""}
+ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,12 @@ class Around:
     """The directory with the container's hosts, hostname and resolv.conf."""
     log: str = ""
     execs: tuple[str, ...] = ()
+    runtime: str = ""
+    cgroup_namespace: bool = False
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Ids by name."""
+    sizes: tuple[int, int] | None = None
+    """What it has written, and all it sees; only where that was asked for."""
 
 
 def is_running(state: State) -> bool:
@@ -38,6 +45,8 @@ def is_running(state: State) -> bool:
 def inspect(container: Container, around: Around, version: tuple[int, int]) -> answer.Container:
     """GET /containers/{id}/json."""
     spec = container.spec
+    # Its files are made by its first start.
+    home = around.home if container.state.started else ""
     return {
         "Id": container.id,
         "Created": times.rfc3339(container.created),
@@ -45,10 +54,10 @@ def inspect(container: Container, around: Around, version: tuple[int, int]) -> a
         "Args": list(container.args),
         "State": state(container.state),
         "Image": container.image,
-        "ResolvConfPath": f"{around.home}/resolv.conf" if around.home else "",
-        "HostnamePath": f"{around.home}/hostname" if around.home else "",
-        "HostsPath": f"{around.home}/hosts" if around.home else "",
-        "LogPath": around.log,
+        "ResolvConfPath": f"{home}/resolv.conf" if home else "",
+        "HostnamePath": f"{home}/hostname" if home else "",
+        "HostsPath": f"{home}/hosts" if home else "",
+        "LogPath": around.log if home else "",
         "Name": f"/{container.name}",
         "RestartCount": container.state.restarts,
         "Driver": "overlay2",
@@ -57,12 +66,18 @@ def inspect(container: Container, around: Around, version: tuple[int, int]) -> a
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(around.execs) or None,
-        "HostConfig": host_config(spec),
-        "GraphDriver": {"Name": "overlay2", "Data": {}},
+        "HostConfig": host_config(spec, around),
+        "GraphDriver": {"Data": {}, "Name": "overlay2"},
+        **sizes(around.sizes),
         "Mounts": mounts.show(container.mounts or spec.mounts, around.volumes or {}),
         "Config": config(container, around.image),
-        "NetworkSettings": network_settings(container, around.places, version),
+        "NetworkSettings": network_settings(container, around.places, version, around.networks),
     }
+
+
+def sizes(of: tuple[int, int] | None) -> answer.Sizes:
+    """Nothing where they were not asked for."""
+    return {"SizeRw": of[0], "SizeRootFs": of[1]} if of else {}
 
 
 def state(of: State) -> answer.ContainerState:
@@ -90,41 +105,43 @@ def config(container: Container, image: Image | None) -> answer.Config:
     given = spec.entrypoint is not None
     entrypoint = spec.entrypoint if given else (base.entrypoint if base else ())
     command = spec.command or (() if given or base is None else base.command)
-    shown: answer.Config = {
+    shown = {
         "Hostname": spec.hostname or short(container.id),
         "Domainname": spec.domainname,
         "User": spec.user or (base.user if base else ""),
-        "AttachStdin": spec.open_stdin,
-        "AttachStdout": True,
-        "AttachStderr": True,
+        "AttachStdin": spec.attach_stdin,
+        "AttachStdout": spec.attach_stdout,
+        "AttachStderr": spec.attach_stderr,
+        "ExposedPorts": {f"{number}/{proto}": {} for proto, number in exposed} or ABSENT,
         "Tty": spec.tty,
         "OpenStdin": spec.open_stdin,
         "StdinOnce": spec.stdin_once,
-        "Env": list(env.values()),
+        "Env": list(env.values()) or None,
         "Cmd": list(command) or None,
         "Image": spec.image,
         "Volumes": {path: {} for path in base.volumes} if base and base.volumes else None,
         "WorkingDir": spec.workdir or (base.workdir if base else ""),
         "Entrypoint": list(entrypoint or ()) or None,
+        "MacAddress": spec.mac or ABSENT,
         "OnBuild": None,
         "Labels": {**(base.labels if base else {}), **spec.labels},
+        "StopSignal": spec.stop_signal or ABSENT,
+        "StopTimeout": ABSENT if spec.stop_timeout is None else spec.stop_timeout,
     }
-    if exposed:
-        shown["ExposedPorts"] = {f"{number}/{proto}": {} for proto, number in exposed}
-    if spec.stop_signal:
-        shown["StopSignal"] = spec.stop_signal
-    if spec.stop_timeout is not None:
-        shown["StopTimeout"] = spec.stop_timeout
-    if spec.mac:
-        shown["MacAddress"] = spec.mac
-    return shown
+    return cast(answer.Config, _present(shown))
 
 
-def host_config(spec: ContainerSpec) -> answer.HostConfig:
-    return {
+def _present(shown: Mapping[str, object]) -> dict[str, object]:
+    """*shown* without the fields that Docker leaves out, where they are empty, in the midst of the others."""
+    return {key: value for key, value in shown.items() if value is not ABSENT}
+
+
+def host_config(spec: ContainerSpec, around: Around) -> answer.HostConfig:
+    """In Docker's order, as it was asked for; with what is always so here."""
+    shown = {
         "Binds": mounts.binds(spec.mounts),
         "ContainerIDFile": "",
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": "json-file", "Config": dict(spec.log_options)},
         "NetworkMode": spec.network_mode,
         "PortBindings": ports.asked(spec.ports),
         "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.max_retries},
@@ -134,13 +151,11 @@ def host_config(spec: ContainerSpec) -> answer.HostConfig:
         "ConsoleSize": [0, 0],
         "CapAdd": list(spec.cap_add) or None,
         "CapDrop": list(spec.cap_drop) or None,
-        "CgroupnsMode": "private",
-        "Dns": list(spec.dns),
-        "DnsOptions": list(spec.dns_options),
-        "DnsSearch": list(spec.dns_search),
-        "ExtraHosts": list(spec.extra_hosts) or None,
+        "CgroupnsMode": "private" if around.cgroup_namespace else "host",
+        **_resolution(spec),
         "GroupAdd": list(spec.groups) or None,
         "IpcMode": spec.ipc_mode or "private",
+        "Cgroup": "",
         "Links": list(spec.links) or None,
         "OomScoreAdj": 0,
         "PidMode": spec.pid_mode,
@@ -148,38 +163,62 @@ def host_config(spec: ContainerSpec) -> answer.HostConfig:
         "PublishAllPorts": spec.publish_all,
         "ReadonlyRootfs": spec.read_only,
         "SecurityOpt": list(spec.security_opt) or None,
+        "Tmpfs": {m.target: ",".join(m.options) for m in spec.mounts if m.kind == "tmpfs"} or ABSENT,
         "UTSMode": spec.uts_mode,
-        **_UNSET,
-        **limits(spec.resources),
-        "Devices": [_device(text) for text in spec.devices] or [],
-        "DeviceCgroupRules": None,
-        "DeviceRequests": None,
-        "Sysctls": dict(spec.sysctls) or None,
-        "Init": spec.init or None,
-        "Tmpfs": {m.target: ",".join(m.options) for m in spec.mounts if m.kind == "tmpfs"} or None,
-        "MaskedPaths": [],
-        "ReadonlyPaths": [],
+        "UsernsMode": "",
+        "ShmSize": spec.resources.shm_size,
+        "Sysctls": dict(spec.sysctls) or ABSENT,
+        "Runtime": around.runtime,
+        "Isolation": "",
+        **limits(spec.resources, [_device(text) for text in spec.devices]),
+        "Init": spec.init or ABSENT,
+        "MaskedPaths": None if spec.privileged else list(MASKED),
+        "ReadonlyPaths": None if spec.privileged else list(READ_ONLY),
+    }
+    return cast(answer.HostConfig, _present(shown))
+
+
+def _resolution(spec: ContainerSpec) -> dict[str, object]:
+    return {
+        "Dns": list(spec.dns),
+        "DnsOptions": list(spec.dns_options),
+        "DnsSearch": list(spec.dns_search),
+        "ExtraHosts": list(spec.extra_hosts) or None,
     }
 
 
-def limits(of: Resources) -> answer.Limits:
+def limits(of: Resources, devices: list[answer.Device]) -> answer.Limits:
+    """Docker's Resources, in its order."""
     return {
-        "ShmSize": of.shm_size,
         "CpuShares": of.cpu_shares,
         "Memory": of.memory,
         "NanoCpus": of.nano_cpus,
         "CgroupParent": "",
         "BlkioWeight": 0,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [],
+        "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [],
+        "BlkioDeviceWriteIOps": [],
         "CpuPeriod": 0,
         "CpuQuota": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
         "CpusetCpus": of.cpuset_cpus,
         "CpusetMems": "",
+        "Devices": devices,
+        "DeviceCgroupRules": None,
+        "DeviceRequests": None,
         "MemoryReservation": of.memory_reservation,
         "MemorySwap": of.memory_swap,
         "MemorySwappiness": None,
-        "OomKillDisable": None,
+        "OomKillDisable": False,
         "PidsLimit": of.pids or None,
         "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in of.ulimits],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
     }
 
 
@@ -188,15 +227,35 @@ def _device(text: str) -> answer.Device:
     return {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": permissions or "rwm"}
 
 
-def networks(container: Container, places: Places, version: tuple[int, int]) -> dict[str, EndpointSettings]:
-    """NetworkSettings.Networks."""
-    return {
+def networks(
+    container: Container, places: Places, version: tuple[int, int], idents: Mapping[str, str] | None = None
+) -> dict[str, EndpointSettings]:
+    """NetworkSettings.Networks; *idents* are networks' ids by name."""
+    shown = {
         name: endpoint.show(asked, ep, container=container.id, named=name != DEFAULT, version=version)
         for name, (asked, ep) in places.items()
     }
+    for name, (asked, ep) in places.items():
+        if ep is None and name in (idents or {}):
+            _remember(shown[name], container, name, asked, (idents or {})[name])
+    return shown
 
 
-def network_settings(container: Container, places: Places, version: tuple[int, int]) -> answer.NetworkSettings:
+def _remember(shown: EndpointSettings, container: Container, name: str, asked: EndpointSpec, ident: str) -> None:
+    """What Docker keeps of a network that a container is not on now: its id since it was there, and the names that
+    the container has on it since it was first connected."""
+    here_before = bool(container.state.started)
+    if here_before:
+        shown["NetworkID"] = ident
+    given = {container.spec.network_mode, *container.spec.networks}
+    if name not in (DEFAULT, "host", "none") and (here_before or name not in given):
+        names = (container.name, *asked.aliases, short(container.id), container.spec.hostname)
+        shown["DNSNames"] = list(dict.fromkeys(n for n in names if n))
+
+
+def network_settings(
+    container: Container, places: Places, version: tuple[int, int], idents: Mapping[str, str] | None = None
+) -> answer.NetworkSettings:
     """NetworkSettings: the fields at its top are those of the default bridge, a relic of Docker's first years."""
     live = [ep for _, ep in places.values() if ep]
     asked, first = places.get(DEFAULT, (EndpointSpec(), None))
@@ -220,7 +279,7 @@ def network_settings(container: Container, places: Places, version: tuple[int, i
         "IPPrefixLen": relic["IPPrefixLen"],
         "IPv6Gateway": relic["IPv6Gateway"],
         "MacAddress": relic["MacAddress"],
-        "Networks": networks(container, places, version),
+        "Networks": networks(container, places, version, idents),
     }
 
 

@@ -61,6 +61,7 @@ class Config(TypedDict):
     AttachStdin: bool
     AttachStdout: bool
     AttachStderr: bool
+    ExposedPorts: NotRequired[dict[str, Empty]]
     Tty: bool
     OpenStdin: bool
     StdinOnce: bool
@@ -72,7 +73,6 @@ class Config(TypedDict):
     Entrypoint: list[str] | None
     OnBuild: None
     Labels: dict[str, str] | None
-    ExposedPorts: NotRequired[dict[str, Empty]]
     StopSignal: NotRequired[str]
     StopTimeout: NotRequired[int]
     MacAddress: NotRequired[str]
@@ -108,34 +108,38 @@ class Ulimit(TypedDict):
 class Limits(TypedDict):
     """0 is "not limited"."""
 
-    ShmSize: int
     CpuShares: int
     Memory: int
     NanoCpus: int
     CgroupParent: str
     BlkioWeight: int
+    BlkioWeightDevice: list[Empty]
+    BlkioDeviceReadBps: list[Empty]
+    BlkioDeviceWriteBps: list[Empty]
+    BlkioDeviceReadIOps: list[Empty]
+    BlkioDeviceWriteIOps: list[Empty]
     CpuPeriod: int
     CpuQuota: int
+    CpuRealtimePeriod: int
+    CpuRealtimeRuntime: int
     CpusetCpus: str
     CpusetMems: str
+    Devices: list[Device]
+    DeviceCgroupRules: None
+    DeviceRequests: None
     MemoryReservation: int
     MemorySwap: int
     MemorySwappiness: None
-    OomKillDisable: None
+    OomKillDisable: bool
     PidsLimit: int | None
     Ulimits: list[Ulimit]
+    CpuCount: int
+    CpuPercent: int
+    IOMaximumIOps: int
+    IOMaximumBandwidth: int
 
 
-class Unset(TypedDict):
-    """What is always as if it had not been asked for."""
-
-    UsernsMode: str
-    Isolation: str
-    Runtime: str
-    Cgroup: str
-
-
-class HostConfig(Limits, Unset):
+class HostConfig(Limits):
     Binds: list[str] | None
     ContainerIDFile: str
     LogConfig: LogConfig
@@ -155,6 +159,7 @@ class HostConfig(Limits, Unset):
     ExtraHosts: list[str] | None
     GroupAdd: list[str] | None
     IpcMode: str
+    Cgroup: str
     Links: list[str] | None
     OomScoreAdj: int
     PidMode: str
@@ -162,20 +167,21 @@ class HostConfig(Limits, Unset):
     PublishAllPorts: bool
     ReadonlyRootfs: bool
     SecurityOpt: list[str] | None
+    Tmpfs: NotRequired[dict[str, str]]
     UTSMode: str
-    Devices: list[Device]
-    DeviceCgroupRules: None
-    DeviceRequests: None
-    Sysctls: dict[str, str] | None
-    Init: bool | None
-    Tmpfs: dict[str, str] | None
-    MaskedPaths: list[str]
-    ReadonlyPaths: list[str]
+    UsernsMode: str
+    ShmSize: int
+    Sysctls: NotRequired[dict[str, str]]
+    Runtime: str
+    Isolation: str
+    Init: NotRequired[bool]
+    MaskedPaths: list[str] | None
+    ReadonlyPaths: list[str] | None
 
 
 class GraphDriver(TypedDict):
-    Name: str
     Data: dict[str, str]
+    Name: str
 
 
 class MountPoint(TypedDict):
@@ -213,7 +219,14 @@ class NetworkSettings(TypedDict):
     Networks: dict[str, EndpointSettings]
 
 
-class Container(TypedDict):
+class Sizes(TypedDict, total=False):
+    """Bytes: what a container has written, and all that it sees; where they were asked for."""
+
+    SizeRw: int
+    SizeRootFs: int
+
+
+class Container(Sizes):
     Id: str
     Created: str
     Path: str
@@ -256,7 +269,7 @@ class SummaryNetworks(TypedDict):
     Networks: dict[str, EndpointSettings]
 
 
-class ContainerSummary(TypedDict):
+class ContainerSummary(Sizes):
     """A line of a list; Created is in seconds since the epoch."""
 
     Id: str

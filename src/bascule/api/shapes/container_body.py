@@ -148,6 +148,9 @@ class ContainerBody(Struct):
     Hostname: str | None = None
     Domainname: str | None = None
     User: str | None = None
+    AttachStdin: bool | None = None
+    AttachStdout: bool | None = None
+    AttachStderr: bool | None = None
     Tty: bool | None = None
     OpenStdin: bool | None = None
     StdinOnce: bool | None = None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bascule.api.shapes import container_answer as answer
-from bascule.api.shapes import mounts, ports, times
+from bascule.api.shapes import mounts, ports, times, values
 from bascule.api.shapes.container import Places, is_running, networks
 from bascule.api.shapes.filters import Filters
 from bascule.model.container import Container, Image
@@ -50,6 +50,11 @@ class Line:
         return [port for _, ep in self.places.values() if ep for port in ep.ports]
 
     @property
+    def wired(self) -> bool:
+        """Whether it is on a network of its own: on host and none there are no ports."""
+        return any(ep for _, ep in self.places.values())
+
+    @property
     def exposed(self) -> tuple[tuple[Proto, int], ...]:
         base = self.image.config.exposed if self.image else ()
         return tuple(dict.fromkeys((*base, *self.container.spec.exposed)))
@@ -64,9 +69,11 @@ def show(line: Line, volumes: Mapping[str, str], version: tuple[int, int], now: 
         "Names": [f"/{container.name}"],
         "Image": container.spec.image,
         "ImageID": container.image,
-        "Command": " ".join([container.path, *container.args]).strip(),
+        "Command": " ".join(
+            [container.path, *(f"'{arg}'" if " " in arg else arg for arg in container.args)]
+        ).strip(),
         "Created": container.created // times.SECOND,
-        "Ports": ports.listed(line.published, line.exposed if live else ()),
+        "Ports": ports.listed(line.published, line.exposed if live and line.wired else ()),
         "Labels": line.labels,
         "State": state.status,
         "Status": status(container, now),
@@ -74,6 +81,13 @@ def show(line: Line, volumes: Mapping[str, str], version: tuple[int, int], now: 
         "NetworkSettings": {"Networks": networks(container, line.places, version)},
         "Mounts": mounts.show(container.mounts or container.spec.mounts, volumes),
     }
+
+
+def tell_sizes(shown: answer.ContainerSummary, written: int, seen: int) -> None:
+    """The line tells them too; nothing of what was written where that is nothing (omitempty)."""
+    if written:
+        shown["SizeRw"] = written
+    shown["SizeRootFs"] = seen
 
 
 def status(container: Container, now: int) -> str:
@@ -101,17 +115,25 @@ def check(asked: Filters) -> None:
     """Raise Invalid for values that no container could have."""
     for value in asked.get("status"):
         if value not in _STATUSES:
-            raise Invalid(f"invalid filter 'status={value}'")
+            raise Invalid(f"invalid filter 'status={value}': {_not_one_of('state', value, _STATUSES)}")
     for value in asked.get("health"):
         if value not in _HEALTH:
-            raise Invalid(f"invalid filter 'health={value}'")
+            raise Invalid(f"invalid filter 'health={value}': {_not_one_of('health', value, _HEALTH)}")
     for value in asked.get("exited"):
         if not re.fullmatch(r"-?\d+", value):
-            raise Invalid(f"invalid filter 'exited={value}'")
+            raise Invalid(f"invalid filter 'exited={value}': {values.not_a_number('Atoi', value)}")
     for key in ("publish", "expose"):
         for value in asked.get(key):
-            ports.parse(value)
+            try:
+                ports.parse(value)
+            except Invalid:
+                why = values.not_a_number("ParseUint", value)
+                raise Invalid(f"error while looking up for {key} {value}: {why}") from None
     asked.flag("is-task")
+
+
+def _not_one_of(what: str, value: str, known: Sequence[str]) -> str:
+    return f"invalid value for {what} ({value}): must be one of {', '.join(known)}"
 
 
 def matching(

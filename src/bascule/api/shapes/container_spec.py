@@ -65,6 +65,9 @@ def spec(body: ContainerBody, version: tuple[int, int]) -> tuple[ContainerSpec, 
         tty=bool(body.Tty),
         open_stdin=bool(body.OpenStdin),
         stdin_once=bool(body.StdinOnce),
+        attach_stdin=bool(body.AttachStdin),
+        attach_stdout=bool(body.AttachStdout),
+        attach_stderr=bool(body.AttachStderr),
         stop_signal=body.StopSignal or "",
         stop_timeout=body.StopTimeout,
         exposed=ports.exposed(body.ExposedPorts or ()),
@@ -110,8 +113,9 @@ def _host(host: HostConfigBody, body: ContainerBody) -> dict[str, Any]:
         "uts_mode": host.UTSMode or "",
         "auto_remove": bool(host.AutoRemove),
         "restart": restart(host.RestartPolicy, auto_remove=bool(host.AutoRemove)),
-        "resources": resources(host),
+        "resources": _with_swap(resources(host)),
         "groups": tuple(host.GroupAdd or ()),
+        "log_options": (host.LogConfig.Config or {}) if host.LogConfig else {},
     }
 
 
@@ -246,6 +250,11 @@ def resources(body: ResourcesBody) -> Resources:
     )
 
 
+def _with_swap(limits: Resources) -> Resources:
+    """A memory limit alone allows as much swap again (daemon/daemon_unix.go)."""
+    return replace(limits, memory_swap=2 * limits.memory) if limits.memory and not limits.memory_swap else limits
+
+
 def updated(now: Resources, body: ResourcesBody) -> Resources:
     """Limits after an update: what it leaves out, or gives as 0, stays.  Raises Invalid."""
     asked = resources(body)
@@ -287,10 +296,10 @@ def _networks(body: NetworkingBody | None, mode: str, version: tuple[int, int]) 
     return {mode: found.pop(mode, EndpointSpec())} | found
 
 
+RUNTIMES = (None, "", "runc", "crun", "io.containerd.runc.v2")
+LOG_DRIVERS = ("none", "awslogs", "fluentd", "gcplogs", "gelf", "journald", "splunk", "syslog")
 # HostConfig's field: what the user called it.
 _IGNORED: Mapping[str, str] = {
-    "UsernsMode": "--userns",
-    "Runtime": "--runtime",
     "CgroupParent": "--cgroup-parent",
     "VolumeDriver": "--volume-driver",
     "StorageOpt": "--storage-opt",
@@ -315,12 +324,22 @@ def ignored(host: HostConfigBody, body: ContainerBody) -> list[str]:
     the container could not do its work."""
     if host.DeviceRequests:
         raise Invalid('could not select device driver "" with capabilities: [[gpu]]')
+    if host.Isolation not in (None, "", "default"):
+        raise Invalid(f"invalid isolation ({host.Isolation}): linux only supports 'default'")
+    if host.Runtime not in RUNTIMES:
+        raise Invalid(f"unknown or invalid runtime name: {host.Runtime}")
     found = [
         f"{flag} is not supported by Bascule and was ignored"
         for field, flag in _IGNORED.items()
         if getattr(host, field)
     ]
+    if host.UsernsMode not in (None, "", "host"):
+        found.append("--userns is not supported by Bascule and was ignored")
     if host.LogConfig and host.LogConfig.Type not in (None, "", "json-file", "local"):
+        if host.LogConfig.Type not in LOG_DRIVERS:
+            raise Invalid(
+                f'error looking up logging plugin {host.LogConfig.Type}: plugin "{host.LogConfig.Type}" not found'
+            )
         found.append(
             f"--log-driver {host.LogConfig.Type} is not supported by Bascule: logs are kept as json-file's"
         )

@@ -1,12 +1,13 @@
 """Images and volumes in Docker's words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 from msgspec import Struct
 
 from bascule.api.shapes import image_answer as answer
 from bascule.api.shapes import times
-from bascule.api.shapes.container_answer import Config
 from bascule.api.shapes.filters import Filters
 from bascule.model.container import Image, ImageConfig, Step, Volume
 from bascule.model.errors import Invalid
@@ -15,46 +16,60 @@ FILTERS = ("before", "dangling", "label", "reference", "since", "until")
 UNNAMED = "<none>:<none>"
 
 
-def summary(image: Image, users: int, version: tuple[int, int]) -> answer.ImageSummary:
+def summary(image: Image, users: int | None, version: tuple[int, int]) -> answer.ImageSummary:
     """One line of GET /images/json."""
     shown: answer.ImageSummary = {
         "Id": image.id,
         "ParentId": "",
-        "RepoTags": list(image.tags) or ([] if version >= (1, 43) else [UNNAMED]),
+        "RepoTags": sorted(image.tags, key=_whole) or ([] if version >= (1, 43) else [UNNAMED]),
         "RepoDigests": [],
         "Created": image.created // times.SECOND,
         "Size": image.size,
         "SharedSize": -1,
         "Labels": dict(image.config.labels) or None,
-        "Containers": users,
+        # Docker counts them for `system df` alone.
+        "Containers": -1 if users is None else users,
     }
     return shown if version >= (1, 44) else {**shown, "VirtualSize": image.size}
+
+
+def _whole(tag: str) -> str:
+    """A name with its registry, by which Docker sorts."""
+    head = tag.partition("/")[0]
+    return tag if "/" in tag and set(".:") & set(head) else f"docker.io/library/{tag}"
 
 
 def inspect(image: Image, version: tuple[int, int]) -> answer.Image:
     """GET /images/{name}/json."""
     shown: answer.Image = {
         "Id": image.id,
-        "RepoTags": list(image.tags),
+        "RepoTags": sorted(image.tags, key=_whole),
         "RepoDigests": [],
         "Parent": "",
         "Comment": image.comment,
         "Created": times.rfc3339(image.created),
         "DockerVersion": "",
         "Author": image.author,
-        "Config": config(image.config),
         "Architecture": image.architecture,
         "Os": "linux",
         "Size": image.size,
-        "GraphDriver": {"Name": "overlay2", "Data": {}},
+        "GraphDriver": {"Data": {}, "Name": "overlay2"},
         "RootFS": {"Type": "layers", "Layers": list(image.layers)},
-        "Metadata": {"LastTagTime": times.NEVER},
+        "Metadata": {"LastTagTime": times.rfc3339(image.tagged)},
+        "Config": config(image.config, version),
     }
     return shown if version >= (1, 44) else {**shown, "VirtualSize": image.size}
 
 
-def config(of: ImageConfig) -> Config:
-    shown: Config = {
+# What was a container's and never an image's: left out from 1.50 on, which sorts the rest.
+_CONTAINERS = (
+    *("Hostname", "Domainname", "AttachStdin", "AttachStdout", "AttachStderr"),
+    *("Tty", "OpenStdin", "StdinOnce", "Image"),
+)
+
+
+def config(of: ImageConfig, version: tuple[int, int]) -> answer.ImageConfig:
+    shown: answer.ImageConfig = {
         "Hostname": "",
         "Domainname": "",
         "User": of.user,
@@ -77,7 +92,9 @@ def config(of: ImageConfig) -> Config:
         shown["ExposedPorts"] = {f"{number}/{proto}": {} for proto, number in of.exposed}
     if of.stop_signal:
         shown["StopSignal"] = of.stop_signal
-    return shown
+    if version < (1, 50):
+        return shown
+    return cast(answer.ImageConfig, {key: shown[key] for key in sorted(shown) if key not in _CONTAINERS})  # type: ignore[literal-required]
 
 
 def history(steps: Sequence[Step], image: Image) -> list[answer.HistoryStep]:
@@ -118,9 +135,17 @@ def matching(
 
 
 def _referenced(image: Image, patterns: Sequence[str]) -> bool:
-    return not patterns or any(
-        _glob(pattern, tag) or _glob(pattern, tag.rpartition(":")[0]) for pattern in patterns for tag in image.tags
+    return not patterns or bool(named(image, patterns).tags)
+
+
+def named(image: Image, patterns: Sequence[str]) -> Image:
+    """The image with those of its names that *patterns* mean; with all, where there are no patterns."""
+    kept = (
+        tag
+        for tag in image.tags
+        if any(_glob(pattern, tag) or _glob(pattern, tag.rpartition(":")[0]) for pattern in patterns)
     )
+    return replace(image, tags=tuple(kept)) if patterns else image
 
 
 def _glob(pattern: str, text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from bascule.api.shapes.container_answer import Config, GraphDriver
+from bascule.api.shapes.container_answer import Empty, GraphDriver
 
 
 class ImageSummary(TypedDict):
@@ -29,6 +29,30 @@ class ImageMetadata(TypedDict):
     LastTagTime: str
 
 
+class ImageConfig(TypedDict):
+    """What a container of the image starts from; a container's own fields are told before 1.50."""
+
+    Hostname: NotRequired[str]
+    Domainname: NotRequired[str]
+    User: str
+    AttachStdin: NotRequired[bool]
+    AttachStdout: NotRequired[bool]
+    AttachStderr: NotRequired[bool]
+    Tty: NotRequired[bool]
+    OpenStdin: NotRequired[bool]
+    StdinOnce: NotRequired[bool]
+    Env: list[str] | None
+    Cmd: list[str] | None
+    Image: NotRequired[str]
+    Volumes: dict[str, Empty] | None
+    WorkingDir: str
+    Entrypoint: list[str] | None
+    OnBuild: None
+    Labels: dict[str, str] | None
+    ExposedPorts: NotRequired[dict[str, Empty]]
+    StopSignal: NotRequired[str]
+
+
 class Image(TypedDict):
     """VirtualSize is told before 1.44."""
 
@@ -40,7 +64,7 @@ class Image(TypedDict):
     Created: str
     DockerVersion: str
     Author: str
-    Config: Config
+    Config: ImageConfig
     Architecture: str
     Os: str
     Size: int

@@ -1,5 +1,6 @@
 """Mounts in Docker's notations: Binds, Mounts, Tmpfs, and a container's Mounts."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from bascule.api.shapes import container_answer as answer
@@ -10,6 +11,9 @@ from bascule.model.errors import Invalid
 # volume/mounts/linux_parser.go
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _MODES = ("ro", "rw", "z", "Z", "nocopy", "cached", "consistent", "delegated", *_PROPAGATIONS)
+
+
+_UNNAMED = re.compile(r"[0-9a-f]{64}")
 
 
 def _not_absolute(kind: str, path: str) -> str:
@@ -25,8 +29,7 @@ def bind(text: str) -> Mount:
     if not target:
         source, target = "", source
     if not target.startswith("/"):
-        kind = "bind" if source.startswith("/") else "volume"
-        raise Invalid(f"invalid volume specification: '{text}': {_not_absolute(kind, target)}")
+        target = f"/{target}"  # As Docker takes it since 28.
     return _bound(source, target, mode, text)
 
 
@@ -125,7 +128,8 @@ def _show(one: Mount, volumes: Mapping[str, str]) -> answer.MountPoint:
             "Source": volumes.get(one.source, ""),
             "Destination": one.target,
             "Driver": "local",
-            "Mode": mode,
+            # Docker's default for whatever has a name of its own; ours does nothing by it either.
+            "Mode": mode or ("" if _UNNAMED.fullmatch(one.source) else "z"),
             "RW": not one.read_only,
             "Propagation": propagation,
         }

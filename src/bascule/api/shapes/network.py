@@ -66,7 +66,7 @@ def spec(body: NetworkBody) -> NetworkSpec:
         config_only=bool(body.ConfigOnly),
         config_from=(body.ConfigFrom.Network or "") if body.ConfigFrom else "",
         ipam_driver=ipam.Driver or "default",
-        ipam_options=ipam.Options or None,
+        ipam_options=ipam.Options,
         options=body.Options or {},
         labels=body.Labels or {},
     )

@@ -38,12 +38,17 @@ def strict_truth(name: str, text: str) -> bool:
 def integer(text: str) -> int:
     """A whole number.  Raises Invalid in Go's words."""
     if not _INTEGER.fullmatch(text):
-        raise Invalid(f'strconv.Atoi: parsing "{text}": invalid syntax')
+        raise Invalid(not_a_number("Atoi", text))
     # Python refuses to read more digits than some thousands.
     found = int(text) if len(text) <= _DIGITS else INT_MAX + 1
     if not INT_MIN <= found <= INT_MAX:
         raise Invalid(f'strconv.Atoi: parsing "{text}": value out of range')
     return found
+
+
+def not_a_number(function: str, text: str) -> str:
+    """What strconv's *function* says of *text*."""
+    return f'strconv.{function}: parsing "{text}": invalid syntax'
 
 
 def check_json(content_type: str | None, body: bytes) -> None:
