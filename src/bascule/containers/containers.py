@@ -33,7 +33,7 @@ from bascule.containers.wiring import Wiring, prefixed
 from bascule.engine.engine import Engine
 from bascule.model.container import Container, ContainerSpec, Exec, ExecSpec, Resources, RestartPolicy
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import BasculeError, Conflict, Failed, Invalid, NotFound
+from bascule.model.errors import BasculeError, Conflict, Invalid, NotFound
 from bascule.model.events import Event
 from bascule.model.names import check_container_name
 from bascule.model.settings import Settings
@@ -189,7 +189,7 @@ class Containers:
         with self._records.lock(self.container(ref).id):
             container = self.container(ref)
             if container.state.status != "paused":
-                raise Failed(f"Container {container.id} is not paused")
+                raise Conflict(f"Container {container.id} is not paused")
             self._parts.runtime.resume(container.id)
             self._records.state(container.id, status="running")
         self._records.tell(container, "unpause")

@@ -324,6 +324,7 @@ def test_what_is_refused_is_refused_alike(both: Both) -> None:
         "(name|network bridge: invalid MAC address x|MAC address x)$": "without the network that it would be on",
         "is already in use by container": "without the words before it",
         "[Cc]ontainer X is not running": "with a capital",
+        "Container X is not paused": "409, where Docker says that the fault is its own (500)",
         "executable file not found in": "without `unknown`",
         "invalid (signal|filter)": "without saying what would be valid",
     }
