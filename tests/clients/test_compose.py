@@ -137,11 +137,12 @@ def theirs() -> Iterator[tuple[Client, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def ours(shared: Ground) -> tuple[Client, list[str]]:
+def ours(shared: Ground) -> Iterator[tuple[Client, list[str]]]:
     peer.load_image(shared)
     inside = ["nsenter", f"--net=/run/netns/{shared.netns}"]
     subprocess.run([*inside, "sh", "-ec", CABLE], check=True)
-    return shared, inside
+    yield shared, inside
+    subprocess.run([*inside, "ip", "link", "del", "lan0"], check=True)
 
 
 @pytest.fixture(autouse=True)

@@ -96,7 +96,7 @@ def test_changes_of_an_import_are_the_images_configuration(ground: Ground, put: 
     assert sorted(shown["ExposedPorts"]) == ["53/udp", "80/tcp"]
     assert (shown["Labels"], shown["StopSignal"], list(shown["Volumes"])) == ({"k": "v"}, "INT", ["/v"])
     told = put(b"", "import", "-c", "RUN true", "FILE", "mine:3")
-    assert (told.status, "run is not a valid change command" in told.err) == (1, True), told
+    assert (told.status, "RUN is not a valid change command" in told.err) == (1, True), told
 
 
 BROKEN = {

@@ -232,3 +232,15 @@ def test_an_exhausted_server_refuses_one_more(ground: DaemonGround, server: Serv
 def test_what_a_server_decides_is_not_asked_of_us(ground: DaemonGround, body: dict[str, object], why: str) -> None:
     with pytest.raises(Refused, match=why):
         ground.ask("POST", "/networks/create", {"Name": "lan", "Options": OPTIONS, **body})
+
+
+def test_a_macvlan_endpoint_has_a_lease_too(ground: DaemonGround, server: Server) -> None:
+    # As on a host without br_netfilter; with it, a host that only forwards because of us drops what others bridge.
+    ground.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true")
+    ground.sh("ip link add lan9 master br-lan type veth peer name up9; ip link set lan9 up; ip link set up9 up")
+    body = {"Name": "lan", "Driver": "macvlan", "IPAM": {"Driver": "dhcp"}, "Options": {"parent": "up9"}}
+    ground.ask("POST", "/networks/create", body)
+    ground.run("box", "lan", "sleep", "600")
+    ground.sh(f"ping -q -c 1 -W 5 {shown(ground, 'box')['IPAddress']}", server.path)
+    ground.ask("DELETE", "/containers/box?force=1")
+    until(lambda: server.count("DHCPRELEASE") == 1)

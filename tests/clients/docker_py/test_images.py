@@ -11,6 +11,7 @@ from tests.clients.docker_py.conftest import Both, refusal
 from tests.clients.peer import IMAGE
 
 WANTED = {
+    "listed Containers: -1": "counted from API 1.51 on, which is newer than ours",
     "^.DockerVersion:": "no Docker made it",
     "^.Config Env:": "the PATH that every container has is told as the image's",
     "No such image: nosuch": "a name with its tag, where that was left out",
