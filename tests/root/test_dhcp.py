@@ -166,7 +166,7 @@ def test_a_lease_is_kept_over_the_daemons_restart(ground: DaemonGround, server: 
     assert clients(ground) == [client]
     after = shown(ground, "box")
     assert (after["IPAddress"], after["EndpointID"]) == (before["IPAddress"], before["EndpointID"])
-    assert after["DriverOpts"] != before["DriverOpts"], "the renewed lease is shown"
+    until(lambda: shown(ground, "box")["DriverOpts"] != before["DriverOpts"], lambda: "the renewed lease is shown")
     ground.ask("DELETE", "/containers/box?force=1")
     until(lambda: server.count("DHCPRELEASE") == 1)
 

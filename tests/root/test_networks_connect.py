@@ -17,7 +17,7 @@ from bascule.model.sandbox import SandboxSpec
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
 
 # Of forty first packets: what a machine with three times the work that it can do loses by itself.
-A_BUSY_MACHINES = 1
+A_BUSY_MACHINES = 4
 LINK_LOCAL = ("169.254.7.7", "fe80::77")
 
 
