@@ -1,4 +1,4 @@
-"""What must survive: objects by kind and id.  Memory, SQLite (and later etcd) keep these promises."""
+"""What must survive: objects by kind and id.  Memory, SQLite and etcd keep these promises."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
@@ -10,6 +10,10 @@ from bascule.model.sandbox import Sandbox
 
 Storable = Network | Endpoint | Sandbox | Container | Image | Volume
 T = TypeVar("T", Network, Endpoint, Sandbox, Container, Image, Volume)
+KINDS: dict[str, type[Storable]] = {
+    kind.__name__.lower(): kind for kind in (Network, Endpoint, Sandbox, Container, Image, Volume)
+}
+"""Every kind by its name in what is written."""
 INDEXED: dict[type[Storable], tuple[str, ...]] = {
     Network: ("name",),
     Endpoint: ("network", "sandbox"),

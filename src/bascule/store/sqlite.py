@@ -16,17 +16,10 @@ from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 
 from bascule.model.codec import decode, encode
-from bascule.model.container import Container, Image, Volume
-from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed
-from bascule.model.network import Network
-from bascule.model.sandbox import Sandbox
 from bascule.store.memory import MemoryStore
-from bascule.store.protocol import Storable, T
+from bascule.store.protocol import KINDS, Storable, T
 
-KINDS: dict[str, type[Storable]] = {
-    kind.__name__.lower(): kind for kind in (Network, Endpoint, Sandbox, Container, Image, Volume)
-}
 # The n-th step leads from layout n to layout n + 1, the first from an empty file.  A released step never changes;
 # the layout of the tables and the format of the bodies (model/codec.py) have versions of their own.
 LAYOUT: tuple[tuple[str, ...], ...] = (

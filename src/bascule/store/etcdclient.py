@@ -1,0 +1,376 @@
+"""etcd 3.4 and newer, spoken to through its JSON gateway: ranges, transactions, leases and watches.
+
+Several endpoints are one: the last that answered is asked first, another one when it does not answer, until the
+deadline.  The gateway writes 64-bit integers as strings, leaves out what is zero, and has bytes as base64.
+Why not gRPC, and what the gateway cannot do: docs/decisions/030.
+"""
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+from bascule.model.errors import Failed, Invalid, Unavailable
+
+Body = dict[str, Any]
+
+# google.golang.org/grpc/codes: those that another member, or the same one a moment later, may answer better.
+_DEADLINE_EXCEEDED, _UNAUTHENTICATED, _UNAVAILABLE = 4, 16, 14
+# One member's share of the deadline: one that is cut off from the others hangs without a word.
+_TRY = 2.0
+_PAUSE = 0.05
+# etcd's --max-txn-ops.
+MOST_OPERATIONS = 128
+# A peer that vanished without a word is told by the kernel after about a dozen seconds.
+_ALIVE = ((socket.TCP_KEEPIDLE, 6), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the cluster's etcd is (`https://host:2379`, several), and who we are to it.  *deadline* is seconds for
+    one request, whichever endpoints it takes."""
+
+    endpoints: tuple[str, ...]
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    deadline: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A key with its value as of *revision*, first written at *created*."""
+
+    key: str
+    value: str
+    revision: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A key that was deleted at *revision*."""
+
+    key: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All keys below a prefix, as they were together at *revision*."""
+
+    revision: int
+    items: tuple[Item, ...]
+
+
+class Lost(Exception):
+    """A watch has ended, whyever: list again, compare, and watch from there."""
+
+
+class Etcd:
+    """See the module.  Any thread may call it; each call has a connection to itself."""
+
+    def __init__(self, access: Access) -> None:
+        if not access.endpoints:
+            raise Invalid("no endpoint of the cluster store is given")
+        self._access = access
+        self._tls = _context(access)
+        self._servers = [_server(url) for url in access.endpoints]
+        self._lock = Lock()
+        self._idle: list[tuple[int, http.client.HTTPConnection]] = []
+        self._first = 0
+        self._token = ""
+
+    # ---- what is asked
+
+    def list(self, prefix: str, *, serializable: bool = False) -> Listing:
+        """Everything below *prefix*.  *serializable*: as one member has it: needs no quorum, may be old."""
+        body = {"key": _b64(prefix), "range_end": _b64(_end(prefix)), "serializable": serializable}
+        answer = self._ask("/v3/kv/range", body)
+        return Listing(_revision(answer), tuple(map(_item, answer.get("kvs", ()))))
+
+    def transact(
+        self,
+        put: Mapping[str, str],
+        delete: Sequence[str] = (),
+        expected: Mapping[str, int] | None = None,
+        lease: int = 0,
+    ) -> int | None:
+        """Write and delete in one transaction if every key of *expected* has that revision, 0 for one that is not
+        there.  The revision it has made, or None when something was otherwise, and then nothing changed.
+
+        It is asked again where the answer was lost.  An unlucky second try finds what the first one did: then the
+        keys have exactly our values, and it was made.
+        """
+        wanted = expected or {}
+        operations = [_put(key, value, lease) for key, value in put.items()]
+        operations += [{"request_delete_range": {"key": _b64(key)}} for key in delete]
+        if max(len(operations), len(wanted)) > MOST_OPERATIONS:
+            raise Failed(f"{len(operations)} changes in one transaction, the cluster store takes {MOST_OPERATIONS}")
+        look = [{"request_range": {"key": _b64(key)}} for key in (*put, *delete)]
+        body = {"compare": [_compare(*one) for one in wanted.items()], "success": operations, "failure": look}
+        answer, again = self._ask_counted("/v3/kv/txn", body)
+        if answer.get("succeeded"):
+            return _revision(answer)
+        return _made_before(answer, put, delete) if again else None
+
+    def grant(self, ttl: int) -> int:
+        """A lease of *ttl* seconds: what is put with it goes when it ends."""
+        return int(self._ask("/v3/lease/grant", {"TTL": str(ttl)})["ID"])
+
+    def renew(self, lease: int) -> bool:
+        """The lease has its full time again.  False: it has ended."""
+        answer = self._ask("/v3/lease/keepalive", {"ID": str(lease)})
+        return int(answer.get("result", {}).get("TTL", 0)) > 0
+
+    def revoke(self, lease: int) -> None:
+        """The lease ends now, and its keys with it.  Not an error if it has ended."""
+        with suppress(_NotThere):
+            self._ask("/v3/lease/revoke", {"ID": str(lease)})
+
+    def watch(self, prefix: str, after: int) -> "Watch":
+        """What changes below *prefix* later than revision *after*."""
+        deadline = time.monotonic() + self._access.deadline
+        body = {"key": _b64(prefix), "range_end": _b64(_end(prefix)), "start_revision": str(after + 1)}
+        # Without a leader, a member cut off from the others would keep its watchers waiting, in silence.
+        headers = {"Grpc-Metadata-hasleader": "true"}
+        _, connection, response, _ = self._send("/v3/watch", {"create_request": body}, deadline, headers)
+        if response.status != http.client.OK:
+            connection.close()
+            raise Unavailable(f"cluster store: watch: {response.status} {response.reason}")
+        return Watch(connection, response)
+
+    def close(self) -> None:
+        """Give back what is idle; a watch is closed by itself."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    # ---- how
+
+    def _ask(self, path: str, body: Body) -> Body:
+        return self._ask_counted(path, body)[0]
+
+    def _ask_counted(self, path: str, body: Body) -> tuple[Body, bool]:
+        """The answer, and whether an earlier try may have been heard.  Raises Unavailable at the deadline."""
+        deadline = time.monotonic() + self._access.deadline
+        again, fresh = False, False
+        while True:
+            server, connection, response, doubtful = self._send(path, body, deadline)
+            again = again or doubtful
+            try:
+                answer = json.loads(response.read())
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                connection.close()
+                why: str = str(error) or type(error).__name__
+            else:
+                self._keep(server, connection)
+                code = answer.get("code", 0)
+                if not code:
+                    return answer, again
+                why = answer.get("error", "") or answer.get("message", "")
+                if _token_is_old(code, why) and self._access.user and not fresh:
+                    self._token, fresh = "", True
+                    continue
+                if code not in (_DEADLINE_EXCEEDED, _UNAVAILABLE):
+                    raise _refusal(path, code, why)
+            again = True
+            self._next(server)
+            if time.monotonic() + _PAUSE >= deadline:
+                raise Unavailable(f"cluster store: {path.removeprefix('/v3/')}: {why}")
+            time.sleep(_PAUSE)
+
+    def _send(
+        self, path: str, body: Body, deadline: float, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, http.client.HTTPConnection, http.client.HTTPResponse, bool]:
+        """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
+        Raises Unavailable at the deadline."""
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        if self._access.user and path != "/v3/auth/authenticate":
+            sent["Authorization"] = self._login()
+        why, doubtful = "no time was left", False
+        while (left := deadline - time.monotonic()) > 0:
+            server, connection = self._connection()
+            try:
+                _patience(connection, min(left, _TRY))
+                connection.request("POST", path, json.dumps(body).encode(), sent)
+                return server, connection, connection.getresponse(), doubtful
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
+                why = str(error) or type(error).__name__
+                self._next(server)
+                time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
+        raise Unavailable(f"cluster store: {path.removeprefix('/v3/')}: {why}")
+
+    def _connection(self) -> tuple[int, http.client.HTTPConnection]:
+        with self._lock:
+            server = self._first
+            for n, (of, connection) in enumerate(self._idle):
+                if of == server:
+                    del self._idle[n]
+                    return server, connection
+        host, port, secure = self._servers[server]
+        if secure:
+            return server, http.client.HTTPSConnection(host, port, timeout=_TRY, context=self._tls)
+        return server, http.client.HTTPConnection(host, port, timeout=_TRY)
+
+    def _keep(self, server: int, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._idle.append((server, connection))
+
+    def _next(self, server: int) -> None:
+        """Ask another one than *server* from now on, and nobody over what was open to it."""
+        with self._lock:
+            if self._first == server:
+                self._first = (server + 1) % len(self._servers)
+            dead = [c for of, c in self._idle if of == server]
+            self._idle = [(of, c) for of, c in self._idle if of != server]
+        for connection in dead:
+            connection.close()
+
+    def _login(self) -> str:
+        if not self._token:
+            body = {"name": self._access.user, "password": self._access.password}
+            self._token = str(self._ask("/v3/auth/authenticate", body)["token"])
+        return self._token
+
+
+class Watch:
+    """Changes, batch by batch as they were committed.  Closed by whoever is done with it, from any thread."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._connection = connection
+        self._response = response
+        self._socket = connection.sock
+        if self._socket is not None:
+            self._socket.settimeout(None)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _ALIVE:
+                self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def __iter__(self) -> Iterator[tuple[int, list[Item | Gone]]]:
+        """Each batch with the revision up to which it tells.  Raises Lost at the end, however that came."""
+        while True:
+            try:
+                line = self._response.readline()
+                answer = json.loads(line)
+            except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+                raise Lost(str(error)) from error
+            result = answer.get("result")
+            if result is None or result.get("canceled"):
+                raise Lost(str((result or answer).get("cancel_reason") or answer.get("error") or "compacted"))
+            if events := result.get("events"):
+                yield _revision(result), [_event(event) for event in events]
+
+    def close(self) -> None:
+        """The iteration ends with Lost.  Again: nothing."""
+        if self._socket is not None:
+            with suppress(OSError):
+                # Closing alone does not wake a thread that reads.
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+
+class _NotThere(Failed):
+    """What was named is not there."""
+
+
+def _refusal(path: str, code: int, why: str) -> Failed:
+    kind = _NotThere if code == 5 else Failed
+    return kind(f"cluster store: {path.removeprefix('/v3/')}: {why}")
+
+
+def _token_is_old(code: int, why: str) -> bool:
+    return code == _UNAUTHENTICATED or "invalid auth token" in why or "revision of auth store is old" in why
+
+
+def _context(access: Access) -> ssl.SSLContext | None:
+    if not any(url.startswith("https://") for url in access.endpoints):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=access.ca or None)
+        if access.cert:
+            context.load_cert_chain(access.cert, access.key or None)
+    except OSError as error:
+        raise Invalid(f"certificates of the cluster store: {error}") from error
+    return context
+
+
+def _server(url: str) -> tuple[str, int, bool]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or 2379
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.path.strip("/"):
+        raise Invalid(f"cluster store {url!r}: not an address like https://10.0.0.1:2379")
+    return parts.hostname, port, parts.scheme == "https"
+
+
+def _patience(connection: http.client.HTTPConnection, seconds: float) -> None:
+    connection.timeout = seconds
+    if connection.sock is not None:
+        connection.sock.settimeout(seconds)
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _text(value: str) -> str:
+    return base64.b64decode(value).decode()
+
+
+def _end(prefix: str) -> str:
+    """The first key behind all that begin with *prefix*, whose last character is ASCII."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def _put(key: str, value: str, lease: int) -> Body:
+    return {"request_put": {"key": _b64(key), "value": _b64(value), "lease": str(lease)}}
+
+
+def _compare(key: str, revision: int) -> Body:
+    return {"key": _b64(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
+
+
+def _revision(answer: Body) -> int:
+    return int(answer["header"].get("revision", 0))
+
+
+def _item(kv: Body) -> Item:
+    value = _text(kv.get("value", ""))
+    return Item(_text(kv["key"]), value, int(kv["mod_revision"]), int(kv["create_revision"]))
+
+
+def _event(event: Body) -> Item | Gone:
+    kv = event["kv"]
+    if event.get("type") == "DELETE":
+        return Gone(_text(kv["key"]), int(kv["mod_revision"]))
+    return _item(kv)
+
+
+def _made_before(answer: Body, put: Mapping[str, str], delete: Sequence[str]) -> int | None:
+    """The revision at which exactly this was made, as the keys tell; None if they tell something else."""
+    if not put:
+        return None
+    there = {
+        item.key: item
+        for response in answer.get("responses", ())
+        for item in map(_item, response.get("response_range", {}).get("kvs", ()))
+    }
+    revisions = {there[key].revision for key, value in put.items() if key in there and there[key].value == value}
+    whole = all(key in there and there[key].value == value for key, value in put.items())
+    return revisions.pop() if whole and len(revisions) == 1 and not set(delete) & set(there) else None
