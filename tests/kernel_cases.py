@@ -22,9 +22,11 @@ from bascule.model.thing import (
     Address,
     Apart,
     Bridge,
+    Dummy,
     Fdb,
     Forward,
     Lawful,
+    Macvlan,
     Masquerade,
     Namespace,
     Neigh,
@@ -460,7 +462,37 @@ def a_shift_that_is_refused_leaves_the_old(kernel: Kernel, box: str) -> None:
     assert kernel.dump() == before
 
 
+def a_macvlan_is_born_in_its_namespace_and_goes_from_it(kernel: Kernel, box: str) -> None:
+    link = Macvlan("eth7", "br-case", mac="02:00:00:00:07:07", ns=box)
+    things = [Namespace(box), *NETWORK, link, Address("eth7", ip_interface("10.99.0.7/24"), box), Up("eth7", box)]
+    assert kernel.add(things) == ["made"] * len(things)
+    assert kernel.add(things) == ["held"] * len(things)
+    assert kernel.missing(things) == []
+    assert "eth7" not in kernel.links()
+    assert kernel.remove([link]) == []
+    assert kernel.missing(things) == things[-3:]
+    assert kernel.add(things[-3:]) == ["made"] * 3
+
+
+def a_macvlan_of_a_parent_that_is_not_there_is_refused(kernel: Kernel, box: str) -> None:
+    link = Macvlan("eth7", "nosuch0", ns=box)
+    assert told(kernel.add([Namespace(box), link])) == "made ENODEV"
+
+
+def a_link_with_nothing_behind_it(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    """Whatever the kernel has for that."""
+    link = Dummy("dm-case")
+    assert kernel.add([link, Macvlan("bh-case", "dm-case")]) == ["made", "made"]
+    assert kernel.add([link]) == ["held"]
+    assert kernel.missing([link]) == []
+    assert kernel.remove([link]) == []
+    assert "dm-case" not in kernel.links()
+
+
 CASES: tuple[Case, ...] = (
+    a_macvlan_is_born_in_its_namespace_and_goes_from_it,
+    a_macvlan_of_a_parent_that_is_not_there_is_refused,
+    a_link_with_nothing_behind_it,
     what_is_added_is_made_and_then_held,
     what_was_never_added_is_missing_in_order,
     only_what_does_not_hold_is_missing,

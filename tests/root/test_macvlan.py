@@ -84,10 +84,14 @@ def test_two_hundred_endpoints_with_host_access(world: EngineWorld) -> None:
 
 def test_without_a_parent_a_link_of_our_own_is_one(world: EngineWorld) -> None:
     net = macvlan(world)
-    world.box("one", "wire")
-    world.box("two", "wire")
+    boxes = [world.box(name, "wire") for name in ("one", "two")]
     assert reaches(world, "one", "10.213.0.3")
     assert f"dm-{net.id[:12]}" in world.sh("host", "ip -o link")
+    for box in boxes:
+        world.engine.disconnect("wire", box)
+    world.engine.remove("wire")
+    world.kernel.settle()
+    assert "dm-" not in world.sh("host", "ip -o link")
 
 
 def test_parents_that_cannot_be(world: EngineWorld) -> None:

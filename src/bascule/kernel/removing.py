@@ -8,10 +8,11 @@ from typing import assert_never
 from bascule.kernel.adding import LINKS, Wired
 from bascule.kernel.place import Place, Places
 from bascule.kernel.route_socket import ALL_DONE
+from bascule.kernel.survey import kinds
 from bascule.kernel.trash import Trash
 from bascule.model.errors import KernelError
 from bascule.model.links import Address, Fdb, Link, Neigh, Route, Up, Veth
-from bascule.wire import linkinfo, rtnetlink
+from bascule.wire import rtnetlink
 from bascule.wire.netlink import Request
 from bascule.wire.rtstate import LinkState
 
@@ -80,7 +81,7 @@ class Removing:
         place = self._places.at(thing.ns)
         state = place.link(thing.name)
         place.forgets(thing.name)
-        if state is None or state.group != self._group or state.kind != linkinfo.kind(thing):
+        if state is None or state.group != self._group or state.kind not in kinds(thing):
             return
         if isinstance(thing, Veth):
             yield from self._peer(thing, state)

@@ -38,6 +38,11 @@ STAND_IN = "ifb"
 """What is made where the kernel has no dummy links; it has a name, an address and an MTU all the same."""
 
 
+def kinds(thing: Link) -> tuple[str, ...]:
+    """What the kernel may call *thing*."""
+    return (linkinfo.kind(thing), STAND_IN) if isinstance(thing, Dummy) else (linkinfo.kind(thing),)
+
+
 class Survey:
     """A look at the kernel.  Each list is read when first needed and not again: use it, and make another."""
 
@@ -122,8 +127,7 @@ class Survey:
         return (self.index(thing.ns, name) or -1) if name else 0
 
     def _link_holds(self, thing: Link, state: LinkState) -> bool:
-        kinds = (linkinfo.kind(thing), STAND_IN if isinstance(thing, Dummy) else "")
-        if state.kind not in kinds or state.details != linkinfo.details(thing):
+        if state.kind not in kinds(thing) or state.details != linkinfo.details(thing):
             return False
         match thing:
             case Veth():
