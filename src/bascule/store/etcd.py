@@ -55,6 +55,7 @@ class EtcdStore:
         self._mirror = MemoryStore()
         self._known: dict[str, _Kept] = {}
         self._revision = 0
+        self._last = (0, 0)
         self._listeners: list[Tell] = []
         self._closing = Event()
         self._watch: Watch | None = None
@@ -172,9 +173,12 @@ class EtcdStore:
         with self._lock:
             put: list[Storable] = []
             delete: list[Storable] = []
+            came: list[tuple[int, int]] = []
             for key, kept in new:
                 known = self._known.get(key)
                 if known is None or known.revision < kept.revision:
+                    if known is None or known.place != kept.place:
+                        came.append(kept.place)
                     if known is not None and known.value is not None and known.place != kept.place:
                         # It left and came back: it is the last now.
                         self._mirror.commit(delete=[known.value])
@@ -191,13 +195,25 @@ class EtcdStore:
                     if known is not None and known.value is not None:
                         delete.append(known.value)
             self._mirror.commit(put, delete)
+            self._in_order(came)
             if put or delete:
                 for tell in self._listeners:
                     tell(put, delete)
 
+    def _in_order(self, places: Iterable[tuple[int, int]]) -> None:
+        """Ours are known before those of others that were earlier: then all are put in again, as they stand."""
+        late = False
+        for place in places:
+            late = late or place <= self._last
+            self._last = max(self._last, place)
+        if late:
+            there = sorted((kept.place, key) for key, kept in self._known.items() if kept.value is not None)
+            values = [value for _, key in there if (value := self._known[key].value) is not None]
+            self._mirror.commit(values, values)
+
     def _relist(self, listing: Listing) -> None:
         """What is in memory and not in *listing* has gone, unless it came after it."""
-        new = sorted(map(self._read, listing.items), key=lambda one: one.kept.place)
+        new = sorted(map(self._read, listing.items), key=lambda one: (one.kept.place, one.key))
         there = {key for key, _ in new}
         with self._lock:
             marks = [key for key, k in self._known.items() if k.value is None and k.revision <= listing.revision]
