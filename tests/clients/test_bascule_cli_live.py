@@ -287,5 +287,7 @@ def test_dockers_command_line_says_the_same_of_it(ground: Ground, web: str) -> N
 
 
 def _ageless(text: str) -> str:
-    """*text* without ages, which grow between two questions, and the blanks that follow from their lengths."""
-    return re.sub(r" +", " ", re.sub(r"(Less than a|About a|\d+) (second|minute)s?", "AGE", text))
+    """*text* without ages, which grow between two questions, the blanks that follow from their lengths, and what a
+    process in `top` had of the processor meanwhile."""
+    text = re.sub(r" +", " ", re.sub(r"(Less than a|About a|\d+) (second|minute)s?", "AGE", text))
+    return re.sub(r"^(\w+ \d+ \d+) \d+ ", r"\1 C ", text, flags=re.MULTILINE)
