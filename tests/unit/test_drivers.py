@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.drivers import BUILT_IN, bridge, find
+from bascule.drivers import BUILT_IN, bridge, find, ipvlan, macvlan
 from bascule.drivers.protocol import Chosen, Driver
 from bascule.model.addresses import Family, ip_address, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint, EndpointSpec, PublishedPort
@@ -552,3 +552,70 @@ def test_every_option_is_on_the_page() -> None:
     options = [key for key in keys if isinstance(key, str) and key.startswith(("com.docker.", "bascule."))]
     assert "bascule.antispoof" in options
     assert [key for key in options if f"`{key}`" not in page and not key.startswith("bascule.drivers")] == []
+
+
+# ---- on a parent
+
+LAN = replace(WEB, driver="macvlan", link="eth0.50", options={"parent": "eth0.50", "bascule.host_access": "true"})
+
+
+def test_a_macvlan_network_on_a_vlan_with_the_hosts_own_link() -> None:
+    assert (
+        text(macvlan.network(LAN))
+        == """\
+ip link add link eth0 name eth0.50 up type vlan id 50
+ip link add link eth0.50 name bh-aaaaaaaaaaaa address 02:00:00:00:00:01 type macvlan mode bridge
+sysctl -qw net/ipv6/conf/bh-aaaaaaaaaaaa/accept_ra=0
+sysctl -qw net/ipv6/conf/bh-aaaaaaaaaaaa/disable_ipv6=1
+ip link set bh-aaaaaaaaaaaa addrgenmode none && ip link set bh-aaaaaaaaaaaa up"""
+    )
+
+
+def test_a_macvlan_endpoint() -> None:
+    lines = text(macvlan.endpoint(LAN, BOX)).replace("nsenter --net=/ns/box ", "> ")
+    assert (
+        lines
+        == """\
+ip link add link eth0.50 name eth0 address 02:00:00:00:00:02 netns /ns/box type macvlan mode bridge
+> sysctl -qw net/ipv4/conf/eth0/arp_notify=1
+> ip addr add 10.7.0.2/24 dev eth0
+> ip link set eth0 addrgenmode none && > ip link set eth0 up
+> ip -4 route add default via 10.7.0.1 dev eth0
+ip -4 route add 10.7.0.2/32 dev bh-aaaaaaaaaaaa"""
+    )
+
+
+def test_an_ipvlan_endpoint_in_l3_has_its_default_route_on_the_link() -> None:
+    net = replace(WEB, driver="ipvlan", link="eth0", options={"parent": "eth0", "ipvlan_mode": "l3"}, adopted=True)
+    ep = replace(BOX, gateways=(ip_address("0.0.0.0"),), mac="")
+    assert ipvlan.network(net) == []
+    lines = text(ipvlan.endpoint(net, ep)).replace("nsenter --net=/ns/box ", "> ").splitlines()
+    assert lines[0] == "ip link add link eth0 name eth0 netns /ns/box type ipvlan mode l3 bridge"
+    assert lines[-1] == "> ip -4 route add default dev eth0"
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "why"),
+    [
+        (
+            macvlan,
+            {"macvlan_mode": "zz"},
+            "requested macvlan mode 'zz' is not valid, 'bridge' mode is the macvlan driver default",
+        ),
+        (
+            ipvlan,
+            {"ipvlan_mode": "zz"},
+            "requested ipvlan mode 'zz' is not valid, 'l2' mode is the ipvlan driver default",
+        ),
+        (
+            ipvlan,
+            {"ipvlan_flag": "zz"},
+            "requested ipvlan flag 'zz' is not valid, 'bridge' is the ipvlan driver default",
+        ),
+        (ipvlan, {"parent": "lo"}, "loopback interface is not a valid ipvlan parent link"),
+    ],
+)
+def test_words_that_a_parents_driver_does_not_know(driver: Driver, options: dict[str, str], why: str) -> None:
+    with pytest.raises(BasculeError) as refusal:
+        driver.check(NetworkSpec("lan", options=options))
+    assert str(refusal.value) == why

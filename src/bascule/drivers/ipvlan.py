@@ -4,7 +4,6 @@ from bascule.drivers import parent
 from bascule.drivers.options import check_ours
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.endpoint import Endpoint
-from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.thing import Ipvlan, Thing
 
@@ -16,19 +15,11 @@ _FLAGS = ("bridge", "private", "vepa")
 
 
 def mode(net: Network | NetworkSpec) -> str:
-    """Raises Failed, in Docker's words."""
-    found = net.options.get(MODE) or "l2"
-    if found not in _MODES:
-        raise Failed(f"requested ipvlan mode '{found}' is not valid, 'l2' mode is the ipvlan driver default")
-    return found
+    return parent.one_of(net.options, MODE, _MODES, "ipvlan mode", "mode is the ipvlan driver default")
 
 
 def how(net: Network | NetworkSpec) -> str:
-    """Raises Failed, in Docker's words."""
-    found = net.options.get(FLAG) or "bridge"
-    if found not in _FLAGS:
-        raise Failed(f"requested ipvlan flag '{found}' is not valid, 'bridge' is the ipvlan driver default")
-    return found
+    return parent.one_of(net.options, FLAG, _FLAGS, "ipvlan flag", "is the ipvlan driver default")
 
 
 def check(spec: NetworkSpec) -> Chosen:

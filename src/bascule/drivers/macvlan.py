@@ -15,11 +15,7 @@ _MODES = ("bridge", "private", "vepa", "passthru")
 
 
 def mode(net: Network | NetworkSpec) -> str:
-    """Raises Failed, in Docker's words."""
-    found = net.options.get(MODE) or "bridge"
-    if found not in _MODES:
-        raise Failed(f"requested macvlan mode '{found}' is not valid, 'bridge' mode is the macvlan driver default")
-    return found
+    return parent.one_of(net.options, MODE, _MODES, "macvlan mode", "mode is the macvlan driver default")
 
 
 def check(spec: NetworkSpec) -> Chosen:

@@ -30,6 +30,14 @@ def named(spec: Network | NetworkSpec, kind: str) -> str:
     return name
 
 
+def one_of(options: Options, key: str, allowed: tuple[str, ...], what: str, default: str) -> str:
+    """The word that an option says, else the first of *allowed*.  Raises Failed, in Docker's words."""
+    found = options.get(key) or allowed[0]
+    if found not in allowed:
+        raise Failed(f"requested {what} '{found}' is not valid, '{allowed[0]}' {default}")
+    return found
+
+
 def vlan(name: str) -> tuple[str, int]:
     """The link and the VLAN that a sub-interface of this name is made of.  Raises Failed, in Docker's words."""
     below, dot, tag = name.partition(".")
