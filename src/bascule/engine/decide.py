@@ -209,6 +209,7 @@ class Decisions:
                 f'failed to add interface {link} to sandbox: error renaming interface "{link}" to "{insisted}":'
                 " file exists"
             )
+        chosen = driver.check(as_spec(net))
         addresses = self._addresses(net, spec)
         targets = self._linked(net, spec)
         return Endpoint(
@@ -218,10 +219,10 @@ class Decisions:
             name=sandbox.name,
             created=self.now(),
             addresses=addresses,
-            gateways=self._gateways(net, addresses, driver.check(as_spec(net)).onlink),
+            gateways=self._gateways(net, addresses, onlink=chosen.onlink),
             mac=self._mac(net, sandbox, addresses, spec) if driver.TRAITS.own_mac else "",
             link=link,
-            ifname=insisted or _next_name(driver.check(as_spec(net)).iface_prefix, [ep.ifname for ep in mine]),
+            ifname=insisted or _next_name(chosen.iface_prefix, [ep.ifname for ep in mine]),
             key=sandbox.key,
             dns_names=dns_names(net, sandbox, spec),
             exposed=sandbox.exposed,
@@ -254,7 +255,7 @@ class Decisions:
         raise Failed(f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})")
 
     @staticmethod
-    def _gateways(net: Network, addresses: Sequence[IPInterface], onlink: bool) -> tuple[IPAddress, ...]:
+    def _gateways(net: Network, addresses: Sequence[IPInterface], *, onlink: bool) -> tuple[IPAddress, ...]:
         if net.internal:
             return ()
         if onlink:
