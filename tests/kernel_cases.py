@@ -370,6 +370,16 @@ def sweep_removes_what_is_not_kept_and_tells_it(kernel: Kernel, box: str) -> Non
     assert kernel.sweep(whole(box)) == []
 
 
+def sweep_leaves_exactly_what_is_stated_on_links_that_are_ours_alone(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    shim: list[Thing] = [*NETWORK, Macvlan("bh-case", "br-case"), Up("bh-case")]
+    stays, goes = (Route("bh-case", ip_network(f"10.98.0.{n}/32")) for n in (1, 2))
+    others = Route("br-case", ip_network("10.97.0.0/16"), ip_address("10.99.0.9"))
+    kernel.add([*shim, stays, goes, others])
+    assert kernel.sweep([*shim, stays]) == [str(goes)]
+    assert kernel.missing([*shim, stays, goes, others]) == [goes]
+    assert kernel.sweep([*shim, stays]) == []
+
+
 def routes_are_what_the_host_has_an_address_in_or_a_route_to(kernel: Kernel, box: str) -> None:  # noqa: ARG001
     before = set(kernel.routes())
     kernel.add([*NETWORK, Route("br-case", ip_network("10.97.0.0/16"), ip_address("10.99.0.9"))])
@@ -519,6 +529,7 @@ CASES: tuple[Case, ...] = (
     a_neighbour_is_replaced,
     a_vxlan_is_a_port_of_its_bridge,
     sweep_removes_what_is_not_kept_and_tells_it,
+    sweep_leaves_exactly_what_is_stated_on_links_that_are_ours_alone,
     routes_are_what_the_host_has_an_address_in_or_a_route_to,
     routes_of_a_namespace_are_not_the_hosts,
     links_are_told_by_kind,

@@ -37,15 +37,15 @@ OURS: tuple[Callable[..., Any], ...] = (
     syscalls.mount,
     syscalls.umount,
     files.write,
-    control.send,
+    control.send_bytes,
     proxy._exchange,
 )
 BEFORE: frozenset[CodeType] = frozenset(function.__code__ for function in OURS)
 # The reply is about to be sent, or something slow has only been begun.
 AFTER: frozenset[CodeType] = frozenset({SqliteStore.commit.__code__, namespaces.make.__code__})
-NATIVE: frozenset[str] = frozenset(
-    function.__name__
-    for function in (
+# By themselves and not by name: a list, too, has a `remove`.
+NATIVE: frozenset[Callable[..., Any]] = frozenset(
+    {
         os.mkdir,
         os.rmdir,
         os.unlink,
@@ -60,9 +60,9 @@ NATIVE: frozenset[str] = frozenset(
         os.posix_spawn,
         signal.pidfd_send_signal,
         _posixsubprocess.fork_exec,
-    )
+    }
 )
-SLOW = frozenset({"posix_spawn", "fork_exec", "pidfd_send_signal"})
+SLOW = frozenset({os.posix_spawn, _posixsubprocess.fork_exec, signal.pidfd_send_signal})
 
 
 class Steps:
@@ -79,9 +79,9 @@ class Steps:
             case "return":
                 step = frame.f_code in AFTER
             case "c_call":
-                step = what.__name__ in NATIVE
+                step = what in NATIVE
             case "c_return":
-                step = what.__name__ in SLOW
+                step = what in SLOW
             case _:
                 step = False
         if self._left and step:

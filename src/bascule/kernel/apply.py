@@ -1,6 +1,6 @@
 """Making lists of things true and untrue.  Written once, so that no driver undoes anything itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bascule.kernel.protocol import Kernel
 from bascule.model.errors import KernelError
@@ -55,9 +55,12 @@ def shift(kernel: Kernel, old: Sequence[Thing], new: Sequence[Thing]) -> None:
         raise
 
 
-def _without(things: Sequence[Thing], others: Iterable[Thing]) -> list[Thing]:
-    others = set(others)
-    return [thing for thing in things if thing not in others]
+def _without(things: Sequence[Thing], others: Sequence[Thing]) -> list[Thing]:
+    if not things or not others:
+        # The usual case; a set of things with addresses in them takes 0.1 ms.
+        return list(things)
+    known = set(others)
+    return [thing for thing in things if thing not in known]
 
 
 def _restore(kernel: Kernel, gone: Sequence[Thing], refusal: KernelError) -> None:

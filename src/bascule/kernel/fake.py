@@ -313,14 +313,14 @@ class FakeKernel:
     def sweep(self, keep: Iterable[Thing]) -> list[str]:
         kept = list(keep)
         places = {place for thing in kept if isinstance(thing, Link) for place in _places(thing)}
-        paths = {thing.path for thing in kept if isinstance(thing, Namespace)}
         gone = [place for place, end in self._ends.items() if end.thing is not None and place not in places]
-        lost = [path for path in self._namespaces if path and path not in paths]
+        lost = [one for path in self._namespaces if path and (one := Namespace(path)) not in kept]
         for place in gone:
             self._drop(place)
-        for path in lost:
-            self._unmake(Namespace(path))
-        return [name for _, name in gone] + lost
+        entries = [f for f in self._facts if isinstance(f, Route | Neigh | Fdb) and not f.ns and f not in kept]
+        stale = [f for f in entries if self._ends["", f.dev].kind in ("macvlan", "ipvlan", "vxlan")]
+        self.remove([*lost, *stale])
+        return [name for _, name in gone] + [one.path for one in lost] + list(map(str, stale))
 
     def routes(self) -> list[IPNetwork]:
         found = dict.fromkeys(self._routes)

@@ -28,12 +28,15 @@ from bascule.kernel.trash import Trash
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
-from bascule.model.links import Namespace, Sysctl
+from bascule.model.links import Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
 from bascule.model.thing import Rule, Thing
 from bascule.wire import rtnetlink
+from bascule.wire.rtstate import LinkState
 
 GROUP = 0x0BA50000
 """By the link group we know our links.  The trash is the next one, so groups of engines are even."""
+OURS_ALONE = ("macvlan", "ipvlan", "vxlan")
+"""Kinds of links of the host's on which nobody else has routes or entries."""
 
 
 class LinuxKernel:
@@ -142,29 +145,57 @@ class LinuxKernel:
         wanted: set[Name] = {end for thing in kept if isinstance(thing, LINKS) for end in names(thing)}
         paths = {thing.path for thing in kept if isinstance(thing, Namespace)}
         swept: list[str] = []
-        for path in ["", *sorted(paths | {ns for ns, _ in wanted if ns})]:
-            swept += self._sweep_links(path, wanted)
+        # The host's last: the other end of a pair is known by its pair, and has routes that would be in the way.
+        gone = self._swept("", wanted)
+        for path in sorted(paths | {ns for ns, _ in wanted if ns}):
+            swept += self._sweep_links(path, self._swept(path, wanted, gone))
+        swept = self._sweep_links("", gone) + swept + self._sweep_entries(kept)
         for file in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
             if str(file) not in paths:
                 self._remove_namespace(Namespace(str(file)))
                 swept.append(str(file))
         return swept
 
-    def _sweep_links(self, path: str, wanted: set[Name]) -> list[str]:
+    def _swept(self, path: str, wanted: Collection[Name], pairs: Collection[LinkState] = ()) -> list[LinkState]:
+        """The links at *path* that are ours, and in *wanted* under no name, or the other ends of *pairs*; with what
+        is in the trash already."""
+        ends = {(state.parent, state.index) for state in pairs if state.kind == "veth"}
         try:
-            place = self._places.at(path)
             states = Survey(self._places).links(path).values()
         except KernelError:
             return []  # No such namespace: nothing to sweep.
-        ours = [state for state in states if state.group == self._group and (path, state.name) not in wanted]
+        return [
+            state
+            for state in states
+            if state.group in self._trash.groups
+            or (state.group == self._group and (path, state.name) not in wanted)
+            or (state.kind == "veth" and (state.index, state.parent) in ends)
+        ]
+
+    def _sweep_links(self, path: str, states: Collection[LinkState]) -> list[str]:
+        if not states:
+            return []
+        place = self._places.at(path)
+        fresh = [state for state in states if state.group not in self._trash.groups]
         # Ports first: a bridge lets go of them one by one, each with a wait.
-        ours.sort(key=lambda state: (not state.master, state.name))
-        place.routes.ask([request for state in ours for request in self._removing.away(state)])
-        for state in ours:
+        fresh.sort(key=lambda state: (not state.master, state.name))
+        place.routes.ask([request for state in fresh for request in self._removing.away(state)])
+        for state in fresh:
             place.forgets(state.name)
-        if ours or any(state.group in self._trash.groups for state in states):
-            self._trash.empty(place)
-        return [state.name for state in ours]
+        self._trash.empty(place)
+        return [state.name for state in fresh]
+
+    def _sweep_entries(self, kept: Sequence[Thing]) -> list[str]:
+        """A bridge of ours is a place for others' routes as well; a shim or a VXLAN link is for what we state."""
+        survey = Survey(self._places)
+        if not any(s.group == self._group and s.kind in OURS_ALONE for s in survey.links("").values()):
+            return []
+        found = telling.things(survey, self._group, [])[""]
+        alone = {thing.name for thing in found if isinstance(thing, Macvlan | Ipvlan | Vxlan)}
+        stated = set(map(str, kept))
+        stale = [t for t in found if isinstance(t, Route | Neigh | Fdb) and t.dev in alone and str(t) not in stated]
+        self._removing.remove(stale)
+        return [str(thing) for thing in stale]
 
     # ---- telling
 

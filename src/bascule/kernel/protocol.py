@@ -43,8 +43,9 @@ class Kernel(Protocol):
         ...
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:
-        """Remove every link of ours (our group) and every namespace below our directory that *keep* does not
-        state; also what an earlier process left half deleted.  Returns what was removed, for the log."""
+        """Remove every link of ours (our group) with both its ends, every namespace below our directory, and every
+        route and entry of our macvlan, ipvlan and VXLAN links at home, that *keep* does not state; also what an
+        earlier process left half deleted.  Returns what was removed, for the log."""
         ...
 
     def routes(self) -> list[IPNetwork]:
