@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from bascule.containers.links import Link, parse
 from bascule.containers.records import Records, running
+from bascule.engine.change import Beside
 from bascule.engine.engine import Engine
 from bascule.model.addresses import IPAddress
 from bascule.model.container import Container, ContainerSpec, Image
@@ -247,19 +248,13 @@ class Wiring:
         self._check_mode(container, net)
         self._engine.check_endpoint(net, wish)
         after = replace(container, networks={**container.networks, net.name: wish})
-        self._engine.check_endpoint(net, wish)
         if not container.sandbox:
             self._records.save(after)
             self._tell("connect", net, container)
             return after
         if any(n.id == net.id for n, _ in self.live(container)):
             raise Forbidden(f"endpoint with name {container.name} already exists in network {net.name}")
-        self._records.save(after)
-        try:
-            self._engine.connect(net.id, container.sandbox, wish)
-        except BasculeError:
-            self._records.save(container)
-            raise
+        self._engine.connect(net.id, container.sandbox, wish, beside=Beside(container, after))
         return after
 
     def disconnect(self, network: str, container: Container) -> Container:
@@ -274,15 +269,12 @@ class Wiring:
             the = "" if container.sandbox else "the "
             raise Failed(f"container {container.id} is not connected to {the}network {net.name}")
         left: Mapping[str, EndpointSpec] = {k: v for k, v in container.networks.items() if k not in keys}
-        after = self._records.save(replace(container, networks=left))
+        after = replace(container, networks=left)
         if not container.sandbox:
+            self._records.save(after)
             self._tell("disconnect", net, container)
             return after
-        try:
-            self._engine.disconnect(net.id, container.sandbox)
-        except BasculeError:
-            self._records.save(container)
-            raise
+        self._engine.disconnect(net.id, container.sandbox, beside=Beside(container, after))
         return after
 
     def agree(self, container: Container) -> Container:

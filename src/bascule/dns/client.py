@@ -15,12 +15,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bascule.dns import control
-from bascule.dns.control import Inbox, Message
+from bascule.dns.control import Message
 from bascule.dns.forward import SERVERS_MAX, family_of, is_the_hosts
+from bascule.dns.line import PATIENCE, Line, Told
 from bascule.dns.sockets import namespace_of, open_sockets
 from bascule.engine.names import Member, View, Zone
 from bascule.kernel.namespaces import HERE
@@ -30,59 +30,9 @@ from bascule.model.sandbox import Sandbox
 
 logger = logging.getLogger("bascule.dns")
 
-PATIENCE = 10.0
 ATTEMPTS = 3
 # How long after a resolver that could not be started the next one is tried, while nobody asks for anything.
 RETRY = 1.0
-
-
-@dataclass(slots=True)
-class _Told:
-    """What the resolver has of one sandbox: its namespace, and the families of sockets to ask others by."""
-
-    netns: str
-    families: set[int] = field(default_factory=set)
-
-
-class _Line:
-    """A connection to a resolver.  One request at a time."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        sock.settimeout(PATIENCE)
-        self.sock = sock
-        self.pid = 0
-        self.served: dict[str, _Told] = {}
-        self._owed = 0
-        self._inbox = Inbox(sock)
-
-    def ask(self, message: Message, descriptors: Sequence[int] = ()) -> Message:
-        """The resolver's answer.  Raises OSError or EOFError when it is gone, Failed when it refuses."""
-        self.say(message, descriptors)
-        while self._owed:
-            answer = self.hear()
-            self._owed -= 1
-            if "error" in answer:
-                raise Failed(f"the resolver refused: {answer['error']}")
-        return answer
-
-    def say(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Ask for what need not be true before the next `ask` has its answer: the resolver keeps the order."""
-        control.send(self.sock, message, descriptors)
-        self._owed += 1
-
-    def hear(self) -> Message:
-        while (message := self._inbox.take()) is None:
-            self._inbox.read()
-        return message
-
-    def sockets(self, count: int) -> list[socket.socket]:
-        return self._inbox.descriptors(count)
-
-    def close(self) -> None:
-        # Wakes whoever watches a duplicate of it.
-        with contextlib.suppress(OSError):  # not connected any more
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self._inbox.close()
 
 
 class ResolverClient:
@@ -97,7 +47,7 @@ class ResolverClient:
         self._lock = threading.RLock()
         self._zones: dict[str, tuple[str, dict[str, Member]]] = {}
         self._views: dict[str, tuple[str, View]] = {}
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._closed = threading.Event()
         with self._lock:
             found = self._find()
@@ -110,12 +60,12 @@ class ResolverClient:
         line = self._line
         return line.pid if line else 0
 
-    def serve(self, sandbox: Sandbox, view: View) -> None:
+    def serve(self, sandbox: Sandbox, view: View, *, soon: bool = False) -> None:
         with self._lock:
             before = self._views.get(view.sandbox)
             self._views[view.sandbox] = (sandbox.key, view)
             try:
-                self._tell(lambda line: self._serve(line, sandbox.key, view))
+                self._tell(lambda line: self._serve(line, sandbox.key, view, soon=soon))
             except (OSError, Failed) as refusal:
                 del self._views[view.sandbox]
                 if before:
@@ -128,14 +78,16 @@ class ResolverClient:
             self._views.pop(sandbox, None)
             self._tell(lambda line: self._leave(line, sandbox))
 
-    def publish(self, zone: Zone) -> None:
+    def publish(self, zone: Zone, *, soon: bool = False) -> None:
         with self._lock:
             if zone.gone:
                 self._zones.pop(zone.network, None)
-                self._tell(lambda line: line.ask({"op": "forget", "network": zone.network}))
+                self._tell(lambda line: line.note({"op": "forget", "network": zone.network}))
             else:
                 self._zones[zone.network] = (zone.name, {m.endpoint: m for m in zone.members})
                 self._tell(lambda line: self._publish(line, zone.network))
+            if not soon:
+                self.flush()
 
     def join(self, zone: Zone, member: Member) -> None:
         with self._lock:
@@ -143,17 +95,17 @@ class ResolverClient:
             self._zones[zone.network] = (zone.name, members)
             members[member.endpoint] = member
             message = {"op": "join", "network": zone.network, "name": zone.name, "member": _words(member)}
-            self._tell(lambda line: line.say(message))
+            self._tell(lambda line: line.note(message))
 
     def part(self, network: str, endpoint: str) -> None:
         with self._lock:
             _, members = self._zones.get(network, ("", {}))
             members.pop(endpoint, None)
-            self._tell(lambda line: line.say({"op": "part", "network": network, "endpoint": endpoint}))
+            self._tell(lambda line: line.note({"op": "part", "network": network, "endpoint": endpoint}))
 
     def flush(self) -> None:
         with self._lock:
-            self._tell(self._hello)
+            self._tell(lambda line: line.settle())
 
     def settle(self) -> None:
         """All has been said: what an earlier daemon left behind, and this one did not serve or publish, goes."""
@@ -179,7 +131,7 @@ class ResolverClient:
 
     # -- one line at a time; all of this is called under the lock
 
-    def _tell(self, say: Callable[[_Line], object]) -> None:
+    def _tell(self, say: Callable[[Line], object]) -> None:
         """Say it to a resolver that knows the rest.  Where nobody is served there need be none."""
         for _ in range(ATTEMPTS):
             if self._line is None and not self._views:
@@ -198,7 +150,7 @@ class ResolverClient:
         if line:
             line.close()
 
-    def _begin(self, line: _Line) -> _Line:
+    def _begin(self, line: Line) -> Line:
         """From now on this is the resolver: one of our code, which knows all that we know."""
         line = self._of_our_code(line)
         self._line = line
@@ -215,19 +167,19 @@ class ResolverClient:
                 logger.warning("no names for %s in %s: %s", ident[:12], key, refusal)
         return line
 
-    def _leave_the_lost(self, line: _Line) -> None:
+    def _leave_the_lost(self, line: Line) -> None:
         """Sandboxes whose namespace went while nobody said so are held in being by our sockets alone."""
         for ident, message in self._hello(line)["sandboxes"].items():
-            line.served[ident] = _Told(message["netns"], set(message["families"]))
+            line.served[ident] = Told(message["netns"], set(message["families"]))
             if not _is(message["key"], message["netns"]):
                 self._leave(line, ident)
 
-    def _publish(self, line: _Line, network: str) -> None:
+    def _publish(self, line: Line, network: str) -> None:
         name, members = self._zones[network]
         words = [_words(m) for m in members.values()]
-        line.ask({"op": "publish", "network": network, "name": name, "members": words})
+        line.note({"op": "publish", "network": network, "name": name, "members": words})
 
-    def _serve(self, line: _Line, key: str, view: View) -> None:
+    def _serve(self, line: Line, key: str, view: View, *, soon: bool = False) -> None:
         netns = namespace_of(key)
         if netns == namespace_of(HERE):
             raise Failed(f"serving names in {key}: this is the host's own namespace")
@@ -246,14 +198,14 @@ class ResolverClient:
                 "listeners": fresh,
                 "descriptors": len(sockets),
             }
-            line.ask(message, [sock.fileno() for sock in sockets])
-        line.served[view.sandbox] = _Told(netns, families | had)
+            (line.say if soon else line.ask)(message, [sock.fileno() for sock in sockets])
+        line.served[view.sandbox] = Told(netns, families | had)
 
-    def _leave(self, line: _Line, ident: str) -> None:
+    def _leave(self, line: Line, ident: str) -> None:
         line.served.pop(ident, None)
         line.ask({"op": "leave", "sandbox": ident})
 
-    def _watch(self, line: _Line, fd: int) -> None:
+    def _watch(self, line: Line, fd: int) -> None:
         """Notice that the resolver died, even when nobody has anything to tell it."""
         poll = select.poll()
         poll.register(fd, select.POLLRDHUP)
@@ -276,10 +228,10 @@ class ResolverClient:
 
     # -- processes
 
-    def _find(self) -> _Line | None:
+    def _find(self) -> Line | None:
         """The resolver that listens, if one does and speaks."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        line = _Line(sock)
+        line = Line(sock)
         try:
             with self._place() as place:
                 sock.connect(f"{place}/resolver.sock")
@@ -290,7 +242,7 @@ class ResolverClient:
             return None
         return line
 
-    def _start(self) -> _Line:
+    def _start(self) -> Line:
         """A new resolver, listening where the next daemon will look for it."""
         Path(self._root).mkdir(mode=0o711, parents=True, exist_ok=True)
         with self._place() as place, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -326,10 +278,10 @@ class ResolverClient:
         finally:
             os.close(fd)
 
-    def _hello(self, line: _Line) -> Message:
+    def _hello(self, line: Line) -> Message:
         return line.ask({"op": "hello", "version": self._version})
 
-    def _of_our_code(self, line: _Line) -> _Line:
+    def _of_our_code(self, line: Line) -> Line:
         """*line*, or a line to one that replaced its resolver and serves what it served by the same sockets."""
         if self._hello(line)["version"] == self._version:
             return line

@@ -40,17 +40,29 @@ _AT_ONCE = 1 << 18
 def version() -> str:
     """Which code the resolver is: a digest of its sources as they are on disk now."""
     here = Path(__file__).parent
-    sources = [*sorted(p for p in here.glob("*.py") if p.name != "client.py"), here.parent / "wire" / "dns.py"]
+    sources = [
+        *sorted(p for p in here.glob("*.py") if p.name not in ("client.py", "line.py")),
+        here.parent / "wire" / "dns.py",
+    ]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+def frame(message: Message) -> bytes:
+    """*message* as it is sent."""
+    text = json.dumps(message, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(text)) + text
 
 
 def send(sock: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
     """Write one message, whole."""
-    text = json.dumps(message, separators=(",", ":")).encode()
-    frame = _LENGTH.pack(len(text)) + text
-    sent = socket.send_fds(sock, [frame], descriptors) if descriptors else 0
-    if sent < len(frame):
-        sock.sendall(frame[sent:])
+    send_bytes(sock, frame(message), descriptors)
+
+
+def send_bytes(sock: socket.socket, frames: bytes, descriptors: Sequence[int] = ()) -> None:
+    """Write some frames, whole; the descriptors belong to the last that announces any."""
+    sent = socket.send_fds(sock, [frames], descriptors) if descriptors else 0
+    if sent < len(frames):
+        sock.sendall(frames[sent:])
 
 
 class Inbox:

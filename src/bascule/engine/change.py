@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from bascule.drivers import find
 from bascule.engine.decide import as_spec
 from bascule.engine.gateways import elect
-from bascule.engine.intent import Intent
+from bascule.engine.intent import Intent, member
 from bascule.engine.ports import Ports, Taken
+from bascule.engine.telling import Telling
 from bascule.kernel.apply import shift
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress
@@ -21,6 +22,18 @@ from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Thing
 from bascule.model.typed import made, unmade
+from bascule.store.protocol import Storable
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An object of somebody else's that changes in the same moment, as it was and as it is then."""
+
+    was: Storable
+    now: Storable
+
+    def undone(self) -> "Beside":
+        return Beside(self.now, self.was)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +42,17 @@ class Change:
 
     before: tuple[Endpoint, ...]
     after: tuple[Endpoint, ...]
+    beside: Beside | None = None
 
     def now(self, ident: str) -> Endpoint:
         return next(ep for ep in self.after if ep.id == ident)
 
+    def gone(self) -> list[Endpoint]:
+        """Those that are not there any more after it."""
+        return [ep for ep in self.before if all(ep.id != other.id for other in self.after)]
+
     def undone(self) -> "Change":
-        return Change(self.after, self.before)
+        return Change(self.after, self.before, self.beside and self.beside.undone())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +61,7 @@ class Changes:
     kernel: Kernel
     ports: Ports
     settings: Settings
+    telling: Telling
 
     def between(self, sandbox: Sandbox, before: Sequence[Endpoint], after: Sequence[Endpoint]) -> Change:
         """*after* with its gateways elected and its ports on them; host ports that were decided stay the same.
@@ -54,16 +73,45 @@ class Changes:
             tuple(ep for ep in before if ep not in settled), tuple(ep for ep in settled if ep not in before)
         )
 
-    def make(self, change: Change) -> None:
-        """Remember it, then make it true.  A refusal leaves both as they were."""
-        gone = [ep for ep in change.before if ep.id not in {a.id for a in change.after}]
-        self.intent.store.commit(put=change.after, delete=gone)
+    def make(self, change: Change, sandbox: Sandbox) -> None:
+        """Remember it, tell those who answer for *sandbox*, and make it true.  Whoever refuses, everything is as it
+        was."""
+        old, new = self._things(change.before), self._things(change.after)
+        self._remember(change)
         try:
-            shift(self.kernel, self._things(change.before), self._things(change.after))
-        except BasculeError:
-            fresh = [ep for ep in change.after if ep.id not in {b.id for b in change.before}]
-            self.intent.store.commit(put=change.before, delete=fresh)
+            self._tell(change, sandbox)
+            shift(self.kernel, old, new)
+            try:
+                self.telling.carry(sandbox)
+                self.telling.flush()
+            except BasculeError:
+                shift(self.kernel, new, old)
+                raise
+        except BasculeError as refusal:
+            self._take_back(change.undone(), sandbox, refusal)
             raise
+
+    def _remember(self, change: Change) -> None:
+        beside = (change.beside.now,) if change.beside else ()
+        self.intent.store.commit(put=(*change.after, *beside), delete=change.gone())
+
+    def _tell(self, change: Change, sandbox: Sandbox) -> None:
+        for ep in change.gone():
+            self.telling.parted(ep)
+        told = [member(ep) for ep in change.before]
+        for ep in change.after:
+            if member(ep) not in told:
+                self.telling.joined(ep)
+        self.telling.serve(sandbox)
+
+    def _take_back(self, undone: Change, sandbox: Sandbox, refusal: BasculeError) -> None:
+        self._remember(undone)
+        try:
+            self._tell(undone, sandbox)
+            self.telling.carry(sandbox)
+            self.telling.flush()
+        except BasculeError as another:
+            refusal.add_note(f"and telling that nothing changed: {another}")
 
     def plan(self, change: Change) -> list[str]:
         """The command lines of it, as they would be typed: what goes, then what comes."""

@@ -12,23 +12,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
-from bascule.engine.change import Change, Changes
+from bascule.engine.change import Beside, Change, Changes
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.events import Events
-from bascule.engine.intent import Intent, member
+from bascule.engine.intent import Intent
 from bascule.engine.leases import Leases, NoLeases, Unasked
 from bascule.engine.leasing import agree, leased, wanted, with_lease
-from bascule.engine.names import Names, NoNames, Zone
+from bascule.engine.names import Names, NoNames
 from bascule.engine.ports import Ports
-from bascule.engine.proxy import NoProxy, Proxy, carried
+from bascule.engine.proxy import NoProxy, Proxy
 from bascule.engine.refusals import check_endpoint, check_removable
 from bascule.engine.start import make_true, put_back
+from bascule.engine.telling import Telling
 from bascule.kernel.apply import bring_up, take_down
 from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec, Lease
-from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
+from bascule.model.errors import BasculeError, Failed, Forbidden
 from bascule.model.events import Event
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -71,7 +72,9 @@ class Engine:
         self._upstream = upstream or (lambda: self.settings.nameservers)
         self._intent = Intent(store)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
-        self._changes = Changes(self._intent, kernel, Ports(self.settings.ports, kernel.port_holder), self.settings)
+        self._telling = Telling(self._intent, self.names, self.proxy, self.events, self._upstream, now)
+        ports = Ports(self.settings.ports, kernel.port_holder)
+        self._changes = Changes(self._intent, kernel, ports, self.settings, self._telling)
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,8 +90,8 @@ class Engine:
             for net in self.networks():
                 self.names.publish(self._intent.zone(net))
             for sandbox in self.store.all(Sandbox):
-                self._serve(sandbox)
-                self._carry(sandbox)
+                self._telling.serve(sandbox)
+                self._telling.carry(sandbox)
             for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
                 self.proxy.carry(key, ())
             self.names.settle()
@@ -144,12 +147,13 @@ class Engine:
             net = self._decide.network(spec)
             self.store.commit(put=[net])
             try:
+                self._telling.network(net)
                 bring_up(self.kernel, self._intent.network_things(net))
             except BasculeError:
                 self.store.commit(delete=[net])
+                self._telling.network(net, gone=True)
                 raise
-            self.names.publish(Zone(net.id, net.name))
-            self._tell(net, "create")
+            self._telling.happened(net, "create")
             return net
 
     def plan_remove(self, ref: str) -> list[str]:
@@ -161,10 +165,10 @@ class Engine:
         with self._lock:
             net = self._removable(ref)
             self.store.commit(delete=[net])
+            self._telling.network(net, gone=True)
             _take_down(self.kernel, self._intent.made_things(net))
-            self.names.publish(Zone(net.id, net.name, gone=True))
             if not net.config_only:  # Docker says nothing of the end of those.
-                self._tell(net, "destroy")
+                self._telling.happened(net, "destroy")
             return net
 
     def _removable(self, ref: str) -> Network:
@@ -242,7 +246,8 @@ class Engine:
             _take_down(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
             self.kernel.forget_flows([a.ip for ep in ends for a in ep.addresses])
             for ep in ends:
-                self._left(ep, sandbox)
+                self._telling.parted(ep)
+                self._telling.disconnected(ep, sandbox)
 
     def rename(self, ident: str, name: str) -> None:
         """The sandbox is called *name*, and answers to it on its networks."""
@@ -254,8 +259,8 @@ class Engine:
                 renamed.append(replace(ep, name=name, dns_names=names))
             self.store.commit(put=[sandbox, *renamed])
             for ep in renamed:
-                self._publish(ep)
-            self.names.flush()
+                self._telling.joined(ep)
+            self._telling.flush()
 
     # ---- endpoints
 
@@ -267,28 +272,24 @@ class Engine:
         """Raise for what can be said no to without a running container; changes nothing."""
         check_endpoint(net, spec)
 
-    def connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> Endpoint:
-        """Put a sandbox on a network.  Either it is on it afterwards, or nothing changed."""
+    def connect(
+        self, ref: str, sandbox: str, spec: EndpointSpec | None = None, *, beside: Beside | None = None
+    ) -> Endpoint:
+        """Put a sandbox on a network.  Either it is on it afterwards, and *beside* is in the store, or nothing
+        changed."""
         with self._lock:
             change, ep, box = self._joining(ref, sandbox, spec or EndpointSpec())
-            self._changes.make(change)
-            try:
-                self._carry(box)
-                self._publish(ep)
-                self._serve(box)
-            except BasculeError:
-                self._changes.make(change.undone())
-                raise
+            self._changes.make(replace(change, beside=beside), box)
             joined, net = change.now(ep.id), self._intent.by_id(ep.network)
-            self._tell(net, "connect", container=box.container)
-        return self._with_lease(net, joined, box) if leased(net) else joined
+            self._telling.happened(net, "connect", container=box.container)
+        return self._with_lease(net, joined, box, beside) if leased(net) else joined
 
-    def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox) -> Endpoint:
+    def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox, beside: Beside | None) -> Endpoint:
         """*ep* with the address that a server gave it.  Waits, and therefore holds no lock."""
         try:
             self._relet(ep.id, self.leases.obtain(wanted(ep, box)))
         except BasculeError as refusal:
-            self.disconnect(net.id, box.id)
+            self.disconnect(net.id, box.id, beside=beside and beside.undone())
             raise Failed(f"network {net.name}: {refusal}") from refusal
         found = self.store.get(Endpoint, ep.id)
         if found is None:
@@ -305,11 +306,8 @@ class Engine:
             box, before = self.sandbox(ep.sandbox), self.endpoints(sandbox=ep.sandbox)
             fresh = with_lease(ep, lease)
             change = self._changes.between(box, before, [fresh if e.id == ident else e for e in before])
-            self._changes.make(change)
+            self._changes.make(change, box)
             self.kernel.forget_flows([a.ip for a in ep.addresses if a not in fresh.addresses])
-            self._carry(box)
-            self._publish(fresh)
-            self._serve(box)
 
     def _give_back(self, ends: Sequence[Endpoint]) -> None:
         for ep in ends:
@@ -331,16 +329,15 @@ class Engine:
         ep = self._decide.endpoint(net, sandbox, spec)
         return self._changes.between(sandbox, before, [*before, ep]), ep, sandbox
 
-    def disconnect(self, ref: str, sandbox: str) -> Endpoint:
-        """Take a sandbox off a network.  What it had there is unreachable when this returns."""
+    def disconnect(self, ref: str, sandbox: str, *, beside: Beside | None = None) -> Endpoint:
+        """Take a sandbox off a network.  What it had there is unreachable when this returns, and *beside* is in the
+        store."""
         with self._lock:
             change, ep, box = self._leaving(ref, sandbox)
             self._give_back([ep])
-            self._changes.make(change)
+            self._changes.make(replace(change, beside=beside), box)
             self.kernel.forget_flows([a.ip for a in ep.addresses])
-            self._left(ep, box)
-            self._carry(box)
-            self._serve(box)
+            self._telling.disconnected(ep, box)
             return ep
 
     def plan_disconnect(self, ref: str, sandbox: str) -> list[str]:
@@ -355,42 +352,6 @@ class Engine:
         if ep is None:
             raise Failed(f"container {sandbox.container} is not connected to network {net.name}")
         return self._changes.between(sandbox, before, [e for e in before if e.id != ep.id]), ep, sandbox
-
-    # ---- telling others
-
-    def _publish(self, ep: Endpoint) -> None:
-        if ep.dns_names:
-            net = self._intent.by_id(ep.network)
-            self.names.join(Zone(net.id, net.name), member(ep))
-        for other in self.endpoints(network=ep.network):
-            if other.spec.links and other.sandbox != ep.sandbox:
-                self._serve(self.sandbox(other.sandbox))
-
-    def _serve(self, sandbox: Sandbox) -> None:
-        view = self._intent.view(sandbox, self._upstream())
-        if view is None:
-            self.names.leave(sandbox.id)
-        else:
-            self.names.serve(sandbox, view)
-
-    def _carry(self, sandbox: Sandbox) -> None:
-        ends = self.endpoints(sandbox=sandbox.id)
-        self.proxy.carry(
-            sandbox.id, [port for ep in ends if ep.ports for port in carried(ep, self._intent.endpoint_things(ep))]
-        )
-
-    def _left(self, ep: Endpoint, sandbox: Sandbox) -> None:
-        if ep.dns_names:
-            self.names.part(ep.network, ep.id)
-        try:
-            net = self._intent.by_id(ep.network)
-        except NotFound:
-            return
-        self._tell(net, "disconnect", container=sandbox.container)
-
-    def _tell(self, net: Network, action: str, **more: str) -> None:
-        attributes = {**more, "name": net.name, "type": net.driver}
-        self.events.tell(Event("network", action, net.id, self._now(), attributes, net.scope))
 
 
 def _take_down(kernel: Kernel, things: Sequence[Thing]) -> None:

@@ -41,29 +41,30 @@ class View:
 
 
 class Names(Protocol):
-    def serve(self, sandbox: Sandbox, view: View) -> None:
-        """127.0.0.11:53, UDP and TCP, answers inside *sandbox*'s namespace by *view*.  Again: the view changes."""
+    def serve(self, sandbox: Sandbox, view: View, *, soon: bool = False) -> None:
+        """127.0.0.11:53, UDP and TCP, answers inside *sandbox*'s namespace by *view*.  Again: the view changes.
+        *soon*: it is so, or Failed is raised, when the next of these or `flush` returns."""
         ...
 
     def leave(self, sandbox: str) -> None:
         """The sandbox's sockets are closed and its view forgotten.  Not an error if it was not served."""
         ...
 
-    def publish(self, zone: Zone) -> None:
-        """From now on the network's names are exactly these, or it is forgotten if *gone*."""
+    def publish(self, zone: Zone, *, soon: bool = False) -> None:
+        """From now on the network's names are exactly these, or it is forgotten if *gone*.  *soon*: as with
+        `serve`."""
         ...
 
     def join(self, zone: Zone, member: Member) -> None:
-        """Add one member to a zone, or replace it.  It is so when the next `serve`, `leave`, `publish` or `flush`
-        returns."""
+        """Add one member to a zone, or replace it: soon."""
         ...
 
     def part(self, network: str, endpoint: str) -> None:
-        """Take one member out of a zone.  It is so when the next `serve`, `leave`, `publish` or `flush` returns."""
+        """Take one member out of a zone: soon."""
         ...
 
     def flush(self) -> None:
-        """All that was said is so."""
+        """All that was said is so.  Raises Failed where something was refused."""
         ...
 
     def settle(self) -> None:
@@ -74,13 +75,13 @@ class Names(Protocol):
 class NoNames:
     """Nobody answers."""
 
-    def serve(self, sandbox: Sandbox, view: View) -> None:
+    def serve(self, sandbox: Sandbox, view: View, *, soon: bool = False) -> None:
         """Nothing is served."""
 
     def leave(self, sandbox: str) -> None:
         """Nothing was."""
 
-    def publish(self, zone: Zone) -> None:
+    def publish(self, zone: Zone, *, soon: bool = False) -> None:
         """Forgotten."""
 
     def join(self, zone: Zone, member: Member) -> None:
