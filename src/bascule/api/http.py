@@ -64,7 +64,9 @@ class Connection(asyncio.Protocol):
         self._stash = b""
         self._owed = 0
         self._duplex: Duplex | None = None
+        self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        """Runs out at `_due` or before."""
         self._writable: asyncio.Future[None] | None = None
         self._lost = False
         self._eof = False
@@ -110,7 +112,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._crowd.discard(self)
-        self._deadline(None)
+        if self._timer:
+            self._timer.cancel()
         if self._departure:
             self._departure.close()
         why = f"the client is gone: {exc}" if exc else "the client is gone"
@@ -362,12 +365,24 @@ class Connection(asyncio.Protocol):
             self._deadline(self._limits.header_seconds if self._head else self._limits.idle_seconds)
 
     def _deadline(self, seconds: float | None) -> None:
+        """Wait *seconds* from now, or for ever.  Each request has three of these, so a timer that would run out too
+        early is left, and looks again.  Not after the connection is lost."""
+        self._due = None if seconds is None else self._loop.time() + seconds
+        if self._due is not None and (self._timer is None or self._timer.when() > self._due):
+            self._wait_until(self._due)
+
+    def _wait_until(self, due: float) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, self._expire) if seconds is not None else None
+        self._timer = self._loop.call_at(due, self._expire)
 
     def _expire(self) -> None:
-        if self._head:
+        self._timer = None
+        if self._due is None:
+            return
+        if self._loop.time() < self._due:
+            self._wait_until(self._due)
+        elif self._head:
             self._refuse(408, "the request's head did not arrive in time")
         else:
             self.retire()

@@ -79,10 +79,11 @@ class Route:
     takes: Any = None
     gives: Mapping[int, Any] = field(default_factory=dict)
     refuses: tuple[int, ...] = ()
+    on_loop: bool = field(init=False)
 
-    @property
-    def on_loop(self) -> bool:
-        return iscoroutinefunction(self.answer)
+    def __post_init__(self) -> None:
+        # Looked at once: that takes 20 µs, and is asked for each request.
+        object.__setattr__(self, "on_loop", iscoroutinefunction(self.answer))
 
 
 class Table:
