@@ -3,13 +3,14 @@
 A step is a thing made or unmade, and a transaction, each with the moment before and the moment after it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from bascule.kernel.protocol import Kernel, Outcome
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
+from bascule.model.hostlink import HostLink
 from bascule.model.thing import Rule, Thing
 from bascule.store.protocol import Storable, Store, T
 
@@ -76,6 +77,15 @@ class FaultyKernel:
 
     def links(self) -> dict[str, str]:
         return self.inner.links()
+
+    def host_links(self) -> dict[str, HostLink]:
+        return self.inner.host_links()
+
+    def below(self, ns: str, link: str) -> int:
+        return self.inner.below(ns, link)
+
+    def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
+        self.inner.on_links(tell)
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return self.inner.port_holder(proto, host, port)

@@ -402,6 +402,17 @@ def links_are_told_by_kind(kernel: Kernel, box: str) -> None:
     assert "eth2" not in links
 
 
+def links_are_told_as_they_are(kernel: Kernel, box: str) -> None:
+    dummy = Dummy("dm-case")
+    kernel.add([Namespace(box), dummy, BRIDGE, Macvlan("eth0", "dm-case", ns=box)])
+    links = kernel.host_links()
+    assert {name: link.name for name, link in links.items()} == {name: name for name in links}
+    assert (links["br-case"].kind, links["br-case"].up, links["br-case"].mtu) == ("bridge", True, 1500)
+    assert (links["dm-case"].up, links["dm-case"].carries, links["dm-case"].parent) == (True, True, 0)
+    assert kernel.below(box, "eth0") == links["dm-case"].index != links["br-case"].index
+    assert (kernel.below(box, "eth1"), kernel.below(f"{box}-not", "eth0")) == (0, 0)
+
+
 def a_port_cannot_be_had_on_an_address_that_is_not_the_hosts(kernel: Kernel, box: str) -> None:  # noqa: ARG001
     kernel.add(NETWORK)
     for own in ("0.0.0.0", "127.0.0.1", "10.99.0.1"):
@@ -533,6 +544,7 @@ CASES: tuple[Case, ...] = (
     routes_are_what_the_host_has_an_address_in_or_a_route_to,
     routes_of_a_namespace_are_not_the_hosts,
     links_are_told_by_kind,
+    links_are_told_as_they_are,
     a_port_cannot_be_had_on_an_address_that_is_not_the_hosts,
     flows_of_nobody_are_forgotten,
     a_refusal_leaves_nothing_behind,

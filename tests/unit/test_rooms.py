@@ -29,7 +29,7 @@ MAY_USE_OS = {"model/errors.py"}
 MAX_LINES = 400
 MAX_FUNCTION = 40
 # What is longer, for a reason told at its top.  These numbers may only be lowered.
-LONG_FILES = {"kernel/fake.py": 415}
+LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS = {"model/firewall.py elements": 68}
 
 

@@ -130,7 +130,13 @@ def test_a_bridge_is_made_down_then_told_then_raised() -> None:
 def test_any_link_of_ours_is_read_back(name: str, mac: str, mtu: int) -> None:
     thing = Macvlan(name, "eth0", "bridge", mtu, mac)
     state = rtstate.link(by_us(rtnetlink.new_link(thing, Numbers(5, 77, parent=2))[0]))
-    assert state == LinkState(5, name, "macvlan", False, mtu, mac, 77, 0, 2, -1, linkinfo.details(thing))
+    assert state == LinkState(5, name, "macvlan", False, False, mtu, mac, 77, 0, 2, -1, linkinfo.details(thing))
+
+
+@given(names, macs, mtus)
+def test_a_glance_sees_what_a_whole_look_does(name: str, mac: str, mtu: int) -> None:
+    message = by_us(rtnetlink.new_link(Macvlan(name, "eth0", "bridge", mtu, mac), Numbers(5, 77, parent=2))[0])
+    assert rtstate.glance(message) == (5, (name, 0, mtu))
 
 
 @pytest.mark.parametrize("thing", LINKS, ids=str)

@@ -28,7 +28,7 @@ from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
-from bascule.model.sandbox import Sandbox
+from bascule.model.sandbox import Sandbox, SandboxSpec
 from bascule.model.settings import Settings
 
 # An administrator who knows better says so on the network.
@@ -195,6 +195,24 @@ class Decisions:
         if net.ipam_driver == DRIVER:
             return _hashed(f"{net.id} {sandbox.container}")
         return _hashed(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
+
+    def sandbox(self, ask: SandboxSpec) -> Sandbox:
+        """A sandbox as it will be.  Changes nothing."""
+        ident = self.new_id()
+        return Sandbox(
+            id=ident,
+            container=ask.container,
+            name=ask.name,
+            key=ask.key or f"{self.settings.exec_root}/netns/{ident[:12]}",
+            created=self.now(),
+            hostname=ask.hostname,
+            foreign=bool(ask.key),
+            ports=ask.ports,
+            exposed=ask.exposed,
+            nameservers=ask.nameservers,
+            search=ask.search,
+            resolver_options=ask.resolver_options,
+        )
 
     def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
         """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search

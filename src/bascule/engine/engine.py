@@ -15,10 +15,11 @@ from typing import Self
 from bascule.engine.change import Beside, Change, Changes
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.events import Events
-from bascule.engine.intent import Intent
+from bascule.engine.intent import Intent, stands
 from bascule.engine.leases import Leases, NoLeases, Unasked
 from bascule.engine.leasing import agree, leased, wanted, with_lease
 from bascule.engine.names import Names, NoNames
+from bascule.engine.parents import Parents
 from bascule.engine.ports import Ports
 from bascule.engine.proxy import NoProxy, Proxy
 from bascule.engine.refusals import check_endpoint, check_removable
@@ -67,10 +68,10 @@ class Engine:
         self.leases: Leases = leases or NoLeases()
         self.events = Events()
         self._now = now
-        self._new_id = new_id
         self._lock = threading.RLock()
         self._upstream = upstream or (lambda: self.settings.nameservers)
         self._intent = Intent(store)
+        self.parents = Parents(self._intent, kernel, self._lock)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
         self._telling = Telling(self._intent, self.names, self.proxy, self.events, self._upstream, now)
         ports = Ports(self.settings.ports, kernel.port_holder)
@@ -87,6 +88,7 @@ class Engine:
         """The default networks exist, everything in the store is true, and what is ours beyond it is gone."""
         with self._lock:
             make_true(self._intent, self.kernel, self._decide, self.settings)
+            self.parents.begin()
             for net in self.networks():
                 self.names.publish(self._intent.zone(net))
             for sandbox in self.store.all(Sandbox):
@@ -108,6 +110,7 @@ class Engine:
     def repair(self) -> list[Thing]:
         """What somebody took away from our networks and endpoints holds again; those things."""
         with self._lock:
+            self.parents.look(())
             return put_back(self._intent, self.kernel)
 
     def rehearse(self, work: Callable[["Engine"], object]) -> list[str]:
@@ -154,7 +157,13 @@ class Engine:
                 self._telling.network(net, gone=True)
                 raise
             self._telling.happened(net, "create")
+            if stands(net):
+                self.parents.look((net.link,))
             return net
+
+    def status(self, net: Network) -> dict[str, str]:
+        """What is not as it should be about the network; empty when all is well."""
+        return self.parents.status(net)
 
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
@@ -198,21 +207,7 @@ class Engine:
     def open(self, ask: SandboxSpec) -> Sandbox:
         """A sandbox exists: a namespace with its loopback up, and nothing else in it."""
         with self._lock:
-            ident = self._new_id()
-            sandbox = Sandbox(
-                id=ident,
-                container=ask.container,
-                name=ask.name,
-                key=ask.key or f"{self.settings.exec_root}/netns/{ident[:12]}",
-                created=self._now(),
-                hostname=ask.hostname,
-                foreign=bool(ask.key),
-                ports=ask.ports,
-                exposed=ask.exposed,
-                nameservers=ask.nameservers,
-                search=ask.search,
-                resolver_options=ask.resolver_options,
-            )
+            sandbox = self._decide.sandbox(ask)
             self.store.commit(put=[sandbox])
             if not sandbox.foreign:
                 try:

@@ -1,6 +1,6 @@
 """What the store says, in the terms the use cases need: look-ups, and the things that follow from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bascule.drivers import find
 from bascule.engine.names import Member, View, Zone
@@ -77,15 +77,19 @@ class Intent:
         net = self.by_id(ep.network)
         return find(net.driver).endpoint(net, ep)
 
-    def things(self) -> Iterator[Thing]:
-        """Everything that should be true, in an order in which it can be made so."""
-        for sandbox in self.store.all(Sandbox):
-            if not sandbox.foreign:
-                yield Namespace(sandbox.key)
-        for net in self.networks():
+    def namespaces(self) -> list[Thing]:
+        """Those of sandboxes that are ours."""
+        return [Namespace(sandbox.key) for sandbox in self.store.all(Sandbox) if not sandbox.foreign]
+
+    def things(self, wanted: Callable[[Network], bool] = lambda _net: True) -> Iterator[Thing]:
+        """Everything that should be true of the networks that *wanted* accepts, in an order in which it can be made
+        so once the namespaces are there."""
+        nets = {net.id: net for net in self.networks() if wanted(net)}
+        for net in nets.values():
             yield from self.network_things(net)
         for ep in self.store.all(Endpoint):
-            yield from self.endpoint_things(ep)
+            if ep.network in nets:
+                yield from find(nets[ep.network].driver).endpoint(nets[ep.network], ep)
 
     def taken_ports(self) -> list[Taken]:
         return [Taken(port, f'container "{ep.name}"') for ep in self.store.all(Endpoint) for port in ep.ports]
@@ -119,6 +123,11 @@ class Intent:
                 if target in (other.name, short(other.id)) or target in other.dns_names:
                     found[alias or target] = tuple(a.ip for a in other.addresses)
         return found
+
+
+def stands(net: Network) -> bool:
+    """Whether the network's endpoints are made of a parent link, which may be somebody else's."""
+    return not net.config_only and bool(net.link) and not find(net.driver).TRAITS.paired
 
 
 def named(net: Network) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bascule.drivers import find
 from bascule.engine.decide import Decisions
-from bascule.engine.intent import Intent
+from bascule.engine.intent import Intent, stands
 from bascule.kernel.apply import bring_up, repair
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
@@ -23,7 +23,8 @@ FORWARDING: dict[Family, Thing] = {
 
 
 def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Settings) -> None:
-    """Everything the store says holds, and everything of ours that it does not say is gone.
+    """Everything the store says holds, and everything of ours that it does not say is gone.  What is made of a
+    parent link, which may be away, is left to `parents`.
 
     A namespace that went with a reboot takes its sandbox and endpoints along: their container is not running
     either, and starting it makes new ones.
@@ -32,24 +33,26 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     _ensure_defaults(intent, decide, settings)
     forwarding = kernel.missing(list(FORWARDING.values()))
     _close(intent, [v for v, thing in FORWARDING.items() if thing in forwarding], settings)
-    things = list(intent.things())
+    ours = [*intent.namespaces(), *intent.things(lambda net: not stands(net))]
+    things = [*ours, *intent.things(stands)]
     kernel.guard([t for t in things if isinstance(t, Rule)])
     # Behind the guard, so that there is no moment in which this host forwards for everybody.
     bring_up(kernel, forwarding)
     kernel.sweep(things)
     kernel.remove(_stale_routes(intent, things))
-    links = [t for t in things if not isinstance(t, Rule)]
+    links = [t for t in ours if not isinstance(t, Rule)]
     bring_up(kernel, kernel.missing(links))
 
 
 def put_back(intent: Intent, kernel: Kernel) -> list[Thing]:
-    """Links, addresses and routes that somebody took away hold again; those are returned.  Sandboxes whose
-    namespace has gone are left alone: that is how a container ends."""
+    """Links, addresses and routes that somebody took away hold again, but for what is made of parent links; those
+    are returned.  Sandboxes whose namespace has gone are left alone: that is how a container ends."""
     boxes = intent.store.all(Sandbox)
     lost = set(kernel.missing([Namespace(box.key) for box in boxes]))
-    things = [thing for net in intent.networks() for thing in intent.network_things(net)]
+    nets = {net.id: net for net in intent.networks() if not stands(net)}
+    things = [thing for net in nets.values() for thing in intent.network_things(net)]
     for ep in intent.store.all(Endpoint):
-        if Namespace(ep.key) not in lost:
+        if ep.network in nets and Namespace(ep.key) not in lost:
             things += intent.endpoint_things(ep)
     return repair(kernel, things)
 

@@ -17,6 +17,7 @@ from bascule.kernel import carrier, conntrack, journal, namespaces, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
+from bascule.kernel.linkwatch import LinkWatch, told
 from bascule.kernel.netfilter import Netfilter
 from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import holder
@@ -28,6 +29,7 @@ from bascule.kernel.trash import Trash
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
+from bascule.model.hostlink import HostLink
 from bascule.model.links import Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
 from bascule.model.thing import Rule, Thing
 from bascule.wire import rtnetlink
@@ -57,6 +59,7 @@ class LinuxKernel:
         self._trash = Trash(self._places.home, group + 1)
         self._removing = Removing(self._places, self._trash, group)
         self._claims = Claims(self._places.home.routes)
+        self._links = LinkWatch(self._places.home)
         self._firewall = Firewall(table)
         self._flows = Netfilter()
         self._flows_lock = threading.Lock()
@@ -213,6 +216,19 @@ class LinuxKernel:
     def links(self) -> dict[str, str]:
         return {name: state.kind for name, state in Survey(self._places).links("").items()}
 
+    def host_links(self) -> dict[str, HostLink]:
+        return {name: told(state) for name, state in Survey(self._places).links("").items()}
+
+    def below(self, ns: str, link: str) -> int:
+        try:
+            state = self._places.at(ns).link(link)
+        except KernelError:
+            return 0  # The namespace has gone.
+        return state.parent if state else 0
+
+    def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
+        self._links.start(tell)
+
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return self._places.home.inside(lambda: holder(proto, host, port))
 
@@ -248,6 +264,7 @@ class LinuxKernel:
         self._trash.settle()
 
     def close(self) -> None:
+        self._links.close()
         self._trash.close()
         self._firewall.close()
         self._flows.close()

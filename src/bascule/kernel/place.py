@@ -57,6 +57,10 @@ class Place:
         """Ask the kernel the next time."""
         self._indexes.pop(name, None)
 
+    def forgets_all(self) -> None:
+        """Ask the kernel the next time, whatever it is about."""
+        self._indexes.clear()
+
     def inside(self, function: Callable[[], T]) -> T:
         """What *function* returns, run in this namespace: here if this thread is in it, else on one that enters."""
         if identity(HERE) == self.identity:

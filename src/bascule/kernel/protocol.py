@@ -1,12 +1,13 @@
 """What the engine needs of a kernel.  `linux.LinuxKernel` and `fake.FakeKernel` keep these promises, held to
 them by one set of cases (tests/kernel_cases.py)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, Protocol
 
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
+from bascule.model.hostlink import HostLink
 from bascule.model.thing import Rule, Thing
 
 Outcome = Literal["made", "held"] | KernelError
@@ -54,6 +55,20 @@ class Kernel(Protocol):
 
     def links(self) -> dict[str, str]:
         """The names and kinds of the host's links: {"eth0": "veth", "lo": "", "br0": "bridge"}."""
+        ...
+
+    def host_links(self) -> dict[str, HostLink]:
+        """The host's links by name, as they are."""
+        ...
+
+    def below(self, ns: str, link: str) -> int:
+        """The index of the host's link that *link* in the namespace at *ns* is made of; 0 where there is none."""
+        ...
+
+    def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
+        """From now on *tell* hears, on a thread of its own, the names of links of the host that came, went, were
+        renamed (both names), or changed in what `host_links` tells of them; nothing: any may have.  Of our own
+        links it hears only when somebody else took one away."""
         ...
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:

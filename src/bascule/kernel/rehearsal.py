@@ -6,6 +6,7 @@ from bascule.kernel.protocol import Kernel, Outcome
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
+from bascule.model.hostlink import HostLink
 from bascule.model.thing import Rule, Thing
 from bascule.model.typed import made, unmade
 
@@ -44,6 +45,15 @@ class Rehearsal:
 
     def links(self) -> dict[str, str]:
         return self._kernel.links()
+
+    def host_links(self) -> dict[str, HostLink]:
+        return self._kernel.host_links()
+
+    def below(self, ns: str, link: str) -> int:
+        return self._kernel.below(ns, link)
+
+    def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
+        """It is over before anything changes."""
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return None if (proto, port) in self._ours else self._kernel.port_holder(proto, host, port)

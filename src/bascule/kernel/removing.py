@@ -21,6 +21,9 @@ GONE = {errno.ENODEV, errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENOENT, errno.ENXI
 
 Step = tuple[Wired, Place, list[Request]]
 
+AWAY = "gone-"
+"""So the names of removed links begin, until they are deleted."""
+
 
 class Removing:
     """Takes links of *group* away."""
@@ -101,5 +104,5 @@ class Removing:
         """Down, out of its bridge, out of its name (which a new link may want at once), and into the trash."""
         return [
             rtnetlink.set_link(state.index, up=False, master=0 if state.master else None),
-            rtnetlink.set_link(state.index, name=f"gone-{state.index:x}", group=self._trash.group_for(state.kind)),
+            rtnetlink.set_link(state.index, name=f"{AWAY}{state.index:x}", group=self._trash.group_for(state.kind)),
         ]

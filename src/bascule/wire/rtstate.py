@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 from bascule.wire import rtnetlink as rt
 from bascule.wire.linkinfo import IFLA_LINKINFO, Details, read
-from bascule.wire.netlink import Malformed, Message, attributes, number, string
+from bascule.wire.netlink import Malformed, Message, attributes, each, number, string
 
 RTM_F_CLONED = 0x200
 _INT = struct.Struct("=i")
@@ -22,6 +22,7 @@ class LinkState:
     name: str
     kind: str = ""
     up: bool = False
+    carries: bool = False
     mtu: int = 0
     mac: str = ""
     group: int = 0
@@ -29,6 +30,10 @@ class LinkState:
     parent: int = 0
     netnsid: int = -1
     details: Details = field(default_factory=dict)
+
+
+LinkGlance = tuple[str, int, int]
+"""A link's name, whether it is up and carries (as IFF_ bits), and its MTU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ def link(message: Message) -> LinkState:
         name=string(given.get(rt.IFLA_IFNAME, b"")),
         kind=kind,
         up=bool(flags & rt.IFF_UP),
+        carries=bool(flags & rt.IFF_LOWER_UP),
         mtu=number(given.get(rt.IFLA_MTU, b"")),
         mac=_mac(given.get(rt.IFLA_ADDRESS)),
         group=number(given.get(rt.IFLA_GROUP, b"")),
@@ -89,6 +95,21 @@ def link(message: Message) -> LinkState:
         netnsid=_INT.unpack(netnsid)[0] if netnsid and len(netnsid) == 4 else -1,
         details=details,
     )
+
+
+def glance(message: Message) -> tuple[int, LinkGlance]:
+    """A link's index, and what is seen of it without reading it all: the kernel tells of a link often."""
+    if len(message.body) < rt.IFINFO.size:
+        raise Malformed(f"a message of type {message.type} with {len(message.body)} bytes")
+    _family, _type, index, flags, _change = rt.IFINFO.unpack_from(message.body)
+    name = b""
+    # The name comes first, and the MTU before the long ones (net/core/rtnetlink.c: rtnl_fill_ifinfo).
+    for kind, value in each(message.body[rt.IFINFO.size :]):
+        if kind == rt.IFLA_IFNAME:
+            name = value
+        elif kind == rt.IFLA_MTU:
+            return index, (string(name), flags & (rt.IFF_UP | rt.IFF_LOWER_UP), number(value))
+    return index, (string(name), flags & (rt.IFF_UP | rt.IFF_LOWER_UP), 0)
 
 
 def waits(message: Message) -> bool:

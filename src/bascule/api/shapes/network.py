@@ -128,10 +128,13 @@ def _pools(bodies: Sequence[PoolBody]) -> tuple[PoolSpec, ...]:
     return tuple(pools)
 
 
-def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> answer.Network:
-    """A network as list and inspect show it; *members* are its endpoints by container id."""
+def show(
+    net: Network, members: Mapping[str, Endpoint] | None = None, status: Mapping[str, str] | None = None
+) -> answer.Network:
+    """A network as list and inspect show it; *members* are its endpoints by container id, *status* is what is not
+    as it should be."""
     ipam_options = None if net.ipam_options is None else dict(net.ipam_options)
-    return {
+    shown: answer.Network = {
         "Name": net.name,
         "Id": net.id,
         "Created": times.rfc3339(net.created),
@@ -150,6 +153,9 @@ def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> answer.
         "Options": dict(net.options),
         "Labels": dict(net.labels),
     }
+    if status:
+        shown["Status"] = dict(status)
+    return shown
 
 
 def _config(net: Network) -> list[answer.IpamConfig] | None:

@@ -37,7 +37,8 @@ class Member(TypedDict):
 
 
 class Network(TypedDict):
-    """A network.  Containers is by container id, and empty in a list from 1.28 on."""
+    """A network.  Containers is by container id, and empty in a list from 1.28 on.  Status, of `inspect` alone,
+    tells what is not as it should be, and is left out when all is well."""
 
     Name: str
     Id: str
@@ -55,6 +56,7 @@ class Network(TypedDict):
     Containers: dict[str, Member]
     Options: dict[str, str]
     Labels: dict[str, str]
+    Status: NotRequired[dict[str, str]]
 
 
 class NetworkCreated(TypedDict):

@@ -1,0 +1,137 @@
+"""Parents: the links that networks stand on and that are not ours.  How they are is known as it changes, and what
+went with one is made again when it is back.
+
+A macvlan, an ipvlan and a VLAN go with their parent, in whichever namespace they are; they stay on it when it is
+renamed, and work.  What the store says is the parent's name.  So a parent that is not there under its name, but of
+which links of ours are made all the same, was renamed: nothing is to be made of it until it has its name again, and
+what there is stays as it is.
+"""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from bascule.drivers.parent import named, shim, vlan
+from bascule.engine.intent import Intent, stands
+from bascule.kernel.apply import repair
+from bascule.kernel.protocol import Kernel
+from bascule.model.endpoint import Endpoint
+from bascule.model.errors import KernelError
+from bascule.model.hostlink import HostLink
+from bascule.model.network import Network
+from bascule.model.thing import Namespace, Thing
+
+log = logging.getLogger(__name__)
+
+STATUS = "bascule.parent"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a parent, in words; *hinders*: nothing can be made of it meanwhile."""
+
+    says: str
+    hinders: bool = True
+
+
+class Parents:
+    """Those of the networks in *intent*, on *kernel*; *lock* is the engine's."""
+
+    def __init__(self, intent: Intent, kernel: Kernel, lock: threading.RLock) -> None:
+        self._intent = intent
+        self._kernel = kernel
+        self._lock = lock
+        self._faults: dict[str, Fault] = {}
+        """By the network's id."""
+        self._indexes: dict[str, int] = {}
+        """Parents as they were seen last, by name: nothing but this tells of one that was renamed while nothing
+        was made of it."""
+
+    def begin(self) -> None:
+        """Everything on a parent that is well holds, and from now on what changes is heard of."""
+        self._kernel.on_links(self.look)
+        self.look(())
+
+    def look(self, names: Collection[str]) -> None:
+        """See to the networks on the links that are called *names*; to all where there are none."""
+        with self._lock:
+            nets = [net for net in self._intent.networks() if stands(net)]
+            self._faults = {net.id: self._faults[net.id] for net in nets if net.id in self._faults}
+            about = [net for net in nets if not names or net.link in names or _base(net) in names]
+            links = self._kernel.host_links() if about else {}
+            for net in about:
+                self._see(net, links)
+
+    def status(self, net: Network) -> dict[str, str]:
+        """What is wrong with the network's parent; empty when all is well."""
+        fault = self._faults.get(net.id)
+        return {STATUS: fault.says} if fault else {}
+
+    def _see(self, net: Network, links: Mapping[str, HostLink]) -> None:
+        ends = self._intent.endpoints(network=net.id)
+        fault = self._fault(net, ends, links) if _base(net) else None
+        self._note(net, fault)
+        if fault is None or not fault.hinders:
+            self._put_back(net, ends)
+
+    def _note(self, net: Network, fault: Fault | None) -> None:
+        before = self._faults.pop(net.id, None)
+        if fault:
+            self._faults[net.id] = fault
+        if fault and fault != before:
+            log.warning("network %s: parent %s", net.name, fault.says)
+        elif before and not fault:
+            log.info("network %s: parent %s is well again", net.name, net.link)
+
+    def _fault(self, net: Network, ends: Sequence[Endpoint], links: Mapping[str, HostLink]) -> Fault | None:
+        name = _base(net)
+        link = links.get(name)
+        moved = self._moved(net, ends, links)
+        if moved and link:
+            return Fault(f"{name} is another link now, the one before is called {moved}")
+        if moved:
+            return Fault(f"{name} is now called {moved}")
+        if link is None:
+            return Fault(f"{name} is gone")
+        self._indexes[name] = link.index
+        if not link.up:
+            # The kernel raises no VLAN above it.
+            return Fault(f"{name} is down", hinders=name != net.link)
+        return None if link.carries else Fault(f"{name} has no carrier", hinders=False)
+
+    def _moved(self, net: Network, ends: Sequence[Endpoint], links: Mapping[str, HostLink]) -> str:
+        """The name of another link than the parent of which something of the network's is made, or of the parent
+        itself if it has another now; "" when all is as it should be."""
+        name = _base(net)
+        link = links.get(name)
+        if name != net.link:
+            made = {links[net.link].parent} if net.link in links else set()
+        else:
+            made = {self._kernel.below(ep.key, ep.ifname) for ep in ends}
+            made |= {links[shim(net)].parent} if shim(net) in links else set()
+        if link is None and not any(made) and name in self._indexes:
+            made = {self._indexes[name]}
+        others = {other.index: other.name for other in links.values() if other is not link}
+        return next((others[index] for index in sorted(made) if index in others), "")
+
+    def _put_back(self, net: Network, ends: Sequence[Endpoint]) -> None:
+        """What does not hold of the network and its living endpoints does again.  One that cannot be is in nobody
+        else's way."""
+        lost = set(self._kernel.missing([Namespace(ep.key) for ep in ends]))
+        parts: list[list[Thing]] = [self._intent.network_things(net)]
+        parts += [self._intent.endpoint_things(ep) for ep in ends if Namespace(ep.key) not in lost]
+        made = 0
+        for things in parts:
+            try:
+                made += bool(repair(self._kernel, things))
+            except KernelError as refusal:
+                log.error("network %s: what is gone cannot be made again: %s", net.name, refusal)
+        if made:
+            log.warning("network %s: what had gone with %s is back", net.name, net.link)
+
+
+def _base(net: Network) -> str:
+    """The link that is not ours: the parent, or what our VLAN is made of; "" where it is a dummy of ours."""
+    name = named(net, net.driver)
+    return vlan(name)[0] if name and not net.adopted else name

@@ -1,0 +1,81 @@
+"""The links of the kernel in memory: what is kept of each, and what follows from a thing."""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from bascule.model.hostlink import HostLink
+from bascule.model.thing import (
+    Address,
+    Bridge,
+    Dummy,
+    Fdb,
+    Ipvlan,
+    Link,
+    Macvlan,
+    Neigh,
+    Route,
+    Up,
+    Veth,
+    Vlan,
+    Vxlan,
+)
+
+Place = tuple[str, str]
+"""A namespace and the name of a link in it."""
+
+_indexes = itertools.count(2)
+"""Number 1 is the loopback's."""
+
+
+@dataclass(slots=True)
+class End:
+    """One link as it is.  *thing* is None for somebody else's, and for the far end of a pair."""
+
+    kind: str
+    thing: Link | None = None
+    up: bool = True
+    master: str = ""
+    peer: Place | None = None
+    index: int = field(default_factory=lambda: next(_indexes))
+
+
+def told(name: str, end: End, parent: End | None) -> HostLink:
+    """The link as the kernel tells of it."""
+    mtu = getattr(end.thing, "mtu", 0) or 1500
+    return HostLink(end.index, name, end.kind, end.up, end.up, mtu, parent=parent.index if parent else 0)
+
+
+def born_up(thing: Link) -> bool:
+    return not isinstance(thing, Macvlan | Ipvlan)
+
+
+def kind_of(thing: Link) -> str:
+    return thing.kind if isinstance(thing, Dummy) else type(thing).__name__.lower()
+
+
+def places_of(thing: Link) -> tuple[Place, ...]:
+    """Where the link is, and its far end if it is a pair."""
+    here = (thing.ns, thing.name)
+    return (here, (thing.peer_ns, thing.peer)) if isinstance(thing, Veth) else (here,)
+
+
+def parent_of(thing: Link) -> Place | None:
+    """The link that it is made of; macvlans and ipvlans are the host's, wherever they are."""
+    match thing:
+        case Macvlan() | Ipvlan():
+            return ("", thing.parent)
+        case Vlan():
+            return (thing.ns, thing.parent)
+        case Bridge() | Veth() | Vxlan() | Dummy():
+            return None
+        case _:
+            assert_never(thing)
+
+
+def place_of(thing: Address | Up | Route | Neigh | Fdb) -> Place:
+    return (thing.ns, thing.link if isinstance(thing, Address | Up) else thing.dev)
+
+
+def lost_when_down(fact: Address | Route | Neigh | Fdb) -> bool:
+    return isinstance(fact, Route) or (isinstance(fact, Address) and fact.address.version == 6)
