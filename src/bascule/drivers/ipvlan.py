@@ -23,7 +23,7 @@ def how(net: Network | NetworkSpec) -> str:
 
 
 def check(spec: NetworkSpec) -> Chosen:
-    check_ours(spec.options, parent.HOST_ACCESS)
+    check_ours(spec.options, *parent.OURS)
     how(spec)
     # In l3 the parent routes: there are no neighbours to be gateways.
     return parent.chosen(spec, "ipvlan", alone=True, onlink=mode(spec) != "l2")

@@ -19,7 +19,7 @@ def mode(net: Network | NetworkSpec) -> str:
 
 
 def check(spec: NetworkSpec) -> Chosen:
-    check_ours(spec.options, parent.HOST_ACCESS)
+    check_ours(spec.options, *parent.OURS)
     passthru = mode(spec) == "passthru"
     if passthru and parent.host_access(spec.options):
         raise Failed("mode passthru gives the parent to one endpoint: there is no host access")

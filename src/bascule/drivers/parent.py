@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from bascule.drivers import announce, sysctls
-from bascule.drivers.options import Options, flag, link_name
+from bascule.drivers.options import Options, flag, link_name, refused
 from bascule.drivers.protocol import Chosen
 from bascule.model.addresses import family, ip_interface
 from bascule.model.endpoint import Endpoint
@@ -14,6 +14,9 @@ from bascule.model.thing import Address, Dummy, Route, Sysctl, Thing, Up, Vlan
 
 PARENT = "parent"
 HOST_ACCESS = "bascule.host_access"
+DETECTION = "bascule.duplicate_detection"
+OURS = (HOST_ACCESS, DETECTION)
+_DETECTIONS = ("report", "strict", "off")
 HOST = "bascule.host"
 """The name, among the auxiliary addresses, of the host's own on a network with host access."""
 IFNAME = "com.docker.network.endpoint.ifname"
@@ -53,6 +56,7 @@ def vlan(name: str) -> tuple[str, int]:
 def chosen(spec: NetworkSpec, kind: str, *, alone: bool, onlink: bool = False) -> Chosen:
     """What the engine must know.  An internal network leads nowhere, so nobody holds its gateway."""
     announce.wanted(spec.options)
+    _detection(spec.options)
     held = not spec.internal and not onlink
     return Chosen(
         parent=named(spec, kind),
@@ -72,6 +76,20 @@ def check_sharing(mine: Chosen, other: Network, theirs: Chosen) -> None:
         raise Failed(f"cannot use mode passthru, {using}")
     if theirs.alone:
         raise Failed(f"{using} in mode passthru")
+
+
+def _detection(options: Options) -> str:
+    found = options.get(DETECTION) or _DETECTIONS[0]
+    if found not in _DETECTIONS:
+        raise refused(DETECTION, found, f"there is {', '.join(_DETECTIONS)}")
+    return found
+
+
+def detection(net: Network) -> str:
+    """What is done about addresses that other machines have: `report`, `strict`, or `off`, as it is where endpoints
+    have no such neighbours, or a server sees to it."""
+    alone = net.link != net.options.get(PARENT) or net.options.get("ipvlan_mode", "l2") != "l2" or not net.pools
+    return "off" if alone else _detection(net.options)
 
 
 def host_access(options: Options) -> bool:

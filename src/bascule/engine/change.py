@@ -13,7 +13,7 @@ from bascule.engine.gateways import elect
 from bascule.engine.intent import Intent, member
 from bascule.engine.ports import Ports, Taken
 from bascule.engine.telling import Telling
-from bascule.kernel.apply import shift
+from bascule.kernel.apply import shift, take_down
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, PublishedPort
@@ -166,3 +166,11 @@ def _carries(ep: Endpoint, port: PublishedPort, carriers: Sequence[Endpoint]) ->
     the forwarder takes the connection over to the family it has."""
     able = [c for c in carriers if port.host.version in c.default_for] or list(carriers[:1])
     return any(c.id == ep.id for c in able)
+
+
+def take_away(kernel: Kernel, things: Sequence[Thing]) -> None:
+    """Make *things* untrue, last first.  Raises Failed with everything that was refused, when it is through."""
+    try:
+        take_down(kernel, things)
+    except* BasculeError as refusals:
+        raise Failed("; ".join(str(e) for e in refusals.exceptions)) from refusals

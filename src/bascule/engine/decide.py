@@ -1,7 +1,7 @@
 """Choosing: ids, names, addresses, MACs.  What is decided here is remembered before the kernel hears of it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find
@@ -44,6 +44,8 @@ class Decisions:
     now: Callable[[], int]
     new_id: Callable[[], str]
     chance: Callable[[int], bytes]
+    passed_over: Callable[[str], Collection[IPAddress]] = lambda _network: ()
+    """The addresses of a network, by its id, that nobody gets without asking for them."""
     _last: dict[tuple[str, Family], IPAddress] = field(default_factory=dict)
     """The address given out last, by network: the next one is looked for behind it (S13)."""
 
@@ -214,9 +216,11 @@ class Decisions:
             resolver_options=ask.resolver_options,
         )
 
-    def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
-        """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search
-        for the next address begins."""
+    def endpoint(
+        self, net: Network, sandbox: Sandbox, spec: EndpointSpec, at: Collection[IPAddress] = ()
+    ) -> Endpoint:
+        """An endpoint as it will be, before anybody is elected a gateway; with exactly the addresses *at*, where
+        those are said.  Changes nothing but where the search for the next address begins."""
         driver = find(net.driver)
         ident = self.new_id()
         mine = self.intent.endpoints(sandbox=sandbox.id)
@@ -228,7 +232,7 @@ class Decisions:
                 " file exists"
             )
         chosen = driver.check(as_spec(net))
-        addresses = self._addresses(net, spec)
+        addresses = self._addresses(net, at or spec.addresses)
         targets = self._linked(net, spec)
         return Endpoint(
             id=ident,
@@ -249,12 +253,12 @@ class Decisions:
             spec=spec,
         )
 
-    def _addresses(self, net: Network, spec: EndpointSpec) -> tuple[IPInterface, ...]:
+    def _addresses(self, net: Network, wanted: Collection[IPAddress]) -> tuple[IPInterface, ...]:
         taken = {a.ip for ep in self.intent.endpoints(network=net.id) for a in ep.addresses}
         decided: list[IPInterface] = []
         for version in FAMILIES:
             pools = net.pools_of(version)
-            asked = next((a for a in spec.addresses if a.version == version), None)
+            asked = next((a for a in wanted if a.version == version), None)
             if asked is not None:
                 decided.append(_static(asked, pools, taken))
             elif pools:
@@ -262,15 +266,31 @@ class Decisions:
         return tuple(decided)
 
     def _dynamic(self, net: Network, version: Family, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:
+        over = self.passed_over(net.id)
         after = self._last.get((net.id, version))
-        for pool in pools:
-            try:
-                address = pick_address(pool, taken, after)
-            except Exhausted:
-                continue
-            self._last[net.id, version] = address
-            return ip_interface(f"{address}/{pool.subnet.prefixlen}")
-        raise Failed(f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})")
+        found = _pick(pools, taken.union(over) if over else taken, after)
+        if found is None:
+            raise Failed(
+                f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})"
+            )
+        self._last[net.id, version] = found.ip
+        return found
+
+    def ahead(self, net: Network, count: int) -> list[IPAddress]:
+        """The next *count* addresses of each family that endpoints of the network would get.  Changes nothing."""
+        taken = {a.ip for ep in self.intent.endpoints(network=net.id) for a in ep.addresses}
+        taken.update(self.passed_over(net.id))
+        found: list[IPAddress] = []
+        for version in FAMILIES:
+            after = self._last.get((net.id, version))
+            for _ in range(count):
+                one = _pick(net.pools_of(version), taken, after)
+                if one is None:
+                    break
+                after = one.ip
+                taken.add(after)
+                found.append(after)
+        return found
 
     @staticmethod
     def _gateways(net: Network, addresses: Sequence[IPInterface], *, onlink: bool) -> tuple[IPAddress, ...]:
@@ -347,6 +367,16 @@ def _static(asked: IPAddress, pools: Sequence[Pool], taken: set[IPAddress]) -> I
     if asked in taken or asked == pool.gateway or asked in pool.aux.values():
         raise Forbidden("Address already in use")
     return ip_interface(f"{asked}/{pool.subnet.prefixlen}")
+
+
+def _pick(pools: Sequence[Pool], taken: set[IPAddress], after: IPAddress | None) -> IPInterface | None:
+    """The first address behind *after* that is to be had in one of *pools*."""
+    for pool in pools:
+        try:
+            return ip_interface(f"{pick_address(pool, taken, after)}/{pool.subnet.prefixlen}")
+        except Exhausted:
+            continue
+    return None
 
 
 def _next_name(prefix: str, used: Sequence[str]) -> str:

@@ -8,12 +8,13 @@ right by `start`, because the store knows what should be there and the kernel kn
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Self
 
-from bascule.engine.change import Beside, Change, Changes
+from bascule.engine.change import Beside, Change, Changes, take_away
 from bascule.engine.decide import Decisions, dns_names
+from bascule.engine.duplicates import Duplicates
 from bascule.engine.events import Events
 from bascule.engine.intent import Intent, stands
 from bascule.engine.leases import Leases, NoLeases, Unasked
@@ -25,7 +26,7 @@ from bascule.engine.proxy import NoProxy, Proxy
 from bascule.engine.refusals import check_endpoint, check_removable
 from bascule.engine.start import make_true, put_back
 from bascule.engine.telling import Telling
-from bascule.kernel.apply import bring_up, take_down
+from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
@@ -76,6 +77,7 @@ class Engine:
         self._telling = Telling(self._intent, self.names, self.proxy, self.events, self._upstream, now)
         ports = Ports(self.settings.ports, kernel.port_holder)
         self._changes = Changes(self._intent, kernel, ports, self.settings, self._telling)
+        self.duplicates = Duplicates(self._intent, kernel, self._decide, self._lock, self._telling.duplicate)
 
     def __enter__(self) -> Self:
         self.start()
@@ -89,8 +91,9 @@ class Engine:
         with self._lock:
             make_true(self._intent, self.kernel, self._decide, self.settings)
             self.parents.begin()
+            self.duplicates.begin()
             for net in self.networks():
-                self.names.publish(self._intent.zone(net))
+                self.names.publish(self._intent.zone(net), soon=True)
             for sandbox in self.store.all(Sandbox):
                 self._telling.serve(sandbox)
                 self._telling.carry(sandbox)
@@ -126,6 +129,7 @@ class Engine:
 
     def close(self) -> None:
         """Finish what is pending.  Networks and endpoints stay."""
+        self.duplicates.close()
         self.kernel.close()
         self.store.close()
 
@@ -159,11 +163,12 @@ class Engine:
             self._telling.happened(net, "create")
             if stands(net):
                 self.parents.look((net.link,))
+                self.duplicates.ask(net)
             return net
 
     def status(self, net: Network) -> dict[str, str]:
         """What is not as it should be about the network; empty when all is well."""
-        return self.parents.status(net)
+        return {**self.parents.status(net), **self.duplicates.status(net)}
 
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
@@ -175,7 +180,7 @@ class Engine:
             net = self._removable(ref)
             self.store.commit(delete=[net])
             self._telling.network(net, gone=True)
-            _take_down(self.kernel, self._intent.made_things(net))
+            take_away(self.kernel, self._intent.made_things(net))
             if not net.config_only:  # Docker says nothing of the end of those.
                 self._telling.happened(net, "destroy")
             return net
@@ -188,17 +193,12 @@ class Engine:
     def plan_prune(self, wanted: Callable[[Network], bool]) -> list[str]:
         """The commands that `prune` would be; changes nothing."""
         with self._lock:
-            return [line for net in self._idle(wanted) for line in self.plan_remove(net.id)]
-
-    def _idle(self, wanted: Callable[[Network], bool]) -> list[Network]:
-        used = {ep.network for ep in self.store.all(Endpoint)}
-        idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
-        return [net for net in idle if wanted(net)]
+            return [line for net in self._intent.idle(wanted) for line in self.plan_remove(net.id)]
 
     def prune(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """Remove every unused network of the user's that *wanted* accepts; config-only ones are kept."""
         with self._lock:
-            removed = [self.remove(net.id) for net in self._idle(wanted)]
+            removed = [self.remove(net.id) for net in self._intent.idle(wanted)]
             self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
             return removed
 
@@ -238,7 +238,7 @@ class Engine:
             self.proxy.carry(ident, ())
             self.store.commit(delete=[*ends, sandbox])
             things = [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
-            _take_down(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
+            take_away(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
             self.kernel.forget_flows([a.ip for ep in ends for a in ep.addresses])
             for ep in ends:
                 self._telling.parted(ep)
@@ -272,11 +272,14 @@ class Engine:
     ) -> Endpoint:
         """Put a sandbox on a network.  Either it is on it afterwards, and *beside* is in the store, or nothing
         changed."""
-        with self._lock:
-            change, ep, box = self._joining(ref, sandbox, spec or EndpointSpec())
+        ask = spec or EndpointSpec()
+        vetted = self.duplicates.vetted(self._intent.network(ref), lambda: self._joining(ref, sandbox, ask)[1])
+        with vetted as free, self._lock:
+            change, ep, box = self._joining(ref, sandbox, ask, free)
             self._changes.make(replace(change, beside=beside), box)
             joined, net = change.now(ep.id), self._intent.by_id(ep.network)
             self._telling.happened(net, "connect", container=box.container)
+            self.duplicates.ask(net)
         return self._with_lease(net, joined, box, beside) if leased(net) else joined
 
     def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox, beside: Beside | None) -> Endpoint:
@@ -315,13 +318,15 @@ class Engine:
             change, _, _ = self._joining(ref, sandbox, spec or EndpointSpec())
             return self._changes.plan(change)
 
-    def _joining(self, ref: str, ident: str, spec: EndpointSpec) -> tuple[Change, Endpoint, Sandbox]:
+    def _joining(
+        self, ref: str, ident: str, spec: EndpointSpec, at: Collection[IPAddress] = ()
+    ) -> tuple[Change, Endpoint, Sandbox]:
         net, sandbox = self._intent.network(ref), self.sandbox(ident)
         before = self.endpoints(sandbox=ident)
         if not net.config_only and any(ep.network == net.id for ep in before):
             raise Forbidden(f"endpoint with name {sandbox.name} already exists in network {net.name}")
         check_endpoint(net, spec)
-        ep = self._decide.endpoint(net, sandbox, spec)
+        ep = self._decide.endpoint(net, sandbox, spec, at)
         return self._changes.between(sandbox, before, [*before, ep]), ep, sandbox
 
     def disconnect(self, ref: str, sandbox: str, *, beside: Beside | None = None) -> Endpoint:
@@ -347,10 +352,3 @@ class Engine:
         if ep is None:
             raise Failed(f"container {sandbox.container} is not connected to network {net.name}")
         return self._changes.between(sandbox, before, [e for e in before if e.id != ep.id]), ep, sandbox
-
-
-def _take_down(kernel: Kernel, things: Sequence[Thing]) -> None:
-    try:
-        take_down(kernel, things)
-    except* BasculeError as refusals:
-        raise Failed("; ".join(str(e) for e in refusals.exceptions)) from refusals

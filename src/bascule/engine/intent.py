@@ -56,6 +56,12 @@ class Intent:
             return [ep for ep in mine if not network or ep.network == network]
         return self.store.where(Endpoint, "network", network) if network else self.store.all(Endpoint)
 
+    def idle(self, wanted: Callable[[Network], bool]) -> list[Network]:
+        """The networks of users that nothing is on and *wanted* accepts; config-only ones are never among them."""
+        used = {ep.network for ep in self.store.all(Endpoint)}
+        idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
+        return [net for net in idle if wanted(net)]
+
     def sandbox(self, ident: str) -> Sandbox:
         found = self.store.get(Sandbox, ident)
         if found is None:

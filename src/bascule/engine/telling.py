@@ -75,6 +75,11 @@ class Telling:
             return
         self.happened(net, "disconnect", container=sandbox.container)
 
+    def duplicate(self, net: Network, ep: Endpoint, address: IPAddress, mac: str) -> None:
+        """The event of another machine, *mac*, that has an address of *ep*."""
+        box = self.intent.sandbox(ep.sandbox)
+        self.happened(net, "duplicate", container=box.container, address=str(address), mac=mac)
+
     def happened(self, net: Network, action: str, **more: str) -> None:
         attributes = {**more, "name": net.name, "type": net.driver}
         self.events.tell(Event("network", action, net.id, self.now(), attributes, net.scope))

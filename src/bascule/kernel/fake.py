@@ -57,8 +57,8 @@ class FakeKernel:
     """A host with nothing on it but what is said here.
 
     *routes* are those it has, *links* somebody else's links by name and kind, *addresses* the host's own, *held*
-    who keeps which port.  *refuse* and *stick* tell of a thing whether adding or removing it is refused (EPERM):
-    a set's `__contains__` will do.
+    who keeps which port, *owners* the MACs of other machines by address.  *refuse* and *stick* tell of a thing
+    whether adding or removing it is refused (EPERM): a set's `__contains__` will do.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class FakeKernel:
         links: Mapping[str, str] | None = None,
         addresses: Sequence[IPAddress] = (),
         held: Mapping[tuple[Proto, int], str] | None = None,
+        owners: Mapping[IPAddress, str] | None = None,
         refuse: Callable[[Thing], bool] = lambda _: False,
         stick: Callable[[Thing], bool] = lambda _: False,
     ) -> None:
@@ -76,6 +77,7 @@ class FakeKernel:
         self._routes = tuple(routes)
         self._own = tuple(addresses)
         self._held = dict(held or {})
+        self._owners = dict(owners or {})
         self._namespaces: dict[str, None] = {"": None}
         self._ends: dict[Place, End] = {("", name): End(kind) for name, kind in (links or {}).items()}
         self._facts: dict[Address | Route | Neigh | Fdb, None] = {}
@@ -343,6 +345,10 @@ class FakeKernel:
     def _below(self, end: End) -> End | None:
         place = parent_of(end.thing) if end.thing else None
         return self._ends.get(place) if place else None
+
+    def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
+        mine = {address: self._owners.get(address, "") for address in addresses}
+        return {address: mac for address, mac in mine.items() if mac and mac not in but}
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         own = {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}

@@ -9,7 +9,7 @@ _SO_ATTACH_FILTER = 26
 
 Instruction = tuple[int, int, int, int]
 """Code, where to go on if true, and if false (counted from the next), operand: linux/filter.h."""
-LOAD_WORD, LOAD_BYTE, EQUAL, ANY_BIT, RETURN = 0x20, 0x30, 0x15, 0x45, 0x06
+LOAD_WORD, LOAD_HALF, LOAD_BYTE, EQUAL, ANY_BIT, RETURN = 0x20, 0x28, 0x30, 0x15, 0x45, 0x06
 TAKE, LEAVE = (RETURN, 0, 0, 0xFFFFFFFF), (RETURN, 0, 0, 0)
 
 

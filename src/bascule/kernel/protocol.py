@@ -71,6 +71,11 @@ class Kernel(Protocol):
         links it hears only when somebody else took one away."""
         ...
 
+    def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
+        """The MACs of other machines on the segment of the host's *link* that say to have one of *addresses*, those
+        in *but* left out.  Waits for answers, up to a third of a second."""
+        ...
+
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         """Who keeps *port* from being published, in words ("nginx (pid 812)"), or None when it is free.
         Raises Failed with "cannot assign requested address" when *host* is not an address of this host."""

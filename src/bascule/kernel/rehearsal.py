@@ -55,6 +55,10 @@ class Rehearsal:
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         """It is over before anything changes."""
 
+    def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
+        """Nobody is asked."""
+        return {}
+
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return None if (proto, port) in self._ours else self._kernel.port_holder(proto, host, port)
 
