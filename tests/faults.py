@@ -87,6 +87,9 @@ class FaultyKernel:
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         self.inner.on_links(tell)
 
+    def nature(self, link: str) -> str:
+        return self.inner.nature(link)
+
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
         return self.inner.who_has(link, addresses, but)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.root.engine_world import EngineWorld
@@ -146,10 +147,24 @@ def test_networks_and_the_hosts_way_outlive_the_daemon_and_leave_nothing(ground:
     until(lambda: ground.network_state() == untouched, lambda: compared(untouched, ground.network_state()))
 
 
-def test_ports_are_not_published_on_it(ground: DaemonGround) -> None:
+def test_ports_are_not_published_on_it_and_that_is_said(ground: DaemonGround) -> None:
     ground.ask("POST", "/networks/create", LAN)
     ground.run("box", "lan", "sleep", "600", HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
     assert ground.ask("GET", "/containers/box/json")["NetworkSettings"]["Ports"] == {}
+    bound = {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
+    asked: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+        ({"NetworkMode": "lan", **bound}, {}),
+        ({"NetworkMode": "lan", "PublishAllPorts": True}, {}),
+        ({"NetworkMode": "lan"}, {}),
+        ({"NetworkMode": "lan", **bound}, {"NetworkingConfig": {"EndpointsConfig": {"bridge": {}}}}),
+        ({"NetworkMode": "bridge", **bound}, {}),
+    )
+    said = [
+        ground.ask("POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "HostConfig": host, **more})
+        for host, more in asked
+    ]
+    discarded = "Published ports are discarded: the macvlan driver does not support port mappings"
+    assert [answer["Warnings"] for answer in said] == [[discarded], [discarded], [], [], []]
 
 
 def test_a_parent_that_is_gone_is_a_clear_refusal(ground: DaemonGround) -> None:

@@ -160,7 +160,7 @@ class Client:
 @contextmanager
 def serving(tmp_path: Path) -> Iterator[tuple[Client, Crowd]]:
     """A client of a server of its own, on a thread, and the containers behind it."""
-    engine = Engine(FakeKernel(), MemoryStore())
+    engine = Engine(FakeKernel(links={"wlan0": "wireless"}), MemoryStore())
     engine.start()
     crowd = Crowd(engine)
     loop = asyncio.new_event_loop()

@@ -104,6 +104,14 @@ def test_a_name_may_hold_nearly_anything_and_is_found_again(client: Client, name
     assert client.told("DELETE", f"/v1.50/networks/{quote(name, safe='')}") == "204"
 
 
+def test_a_parent_that_drops_foreign_macs_is_warned_of_and_taken(client: Client) -> None:
+    body = {"Name": "air", "Driver": "macvlan", "Options": {"parent": "wlan0"}}
+    status, made = client.ask("POST", "/networks/create", body)
+    assert (status, made["Warning"].partition(":")[0]) == (201, "wlan0 is wireless")
+    body = {"Name": "too", "Driver": "ipvlan", "Options": {"parent": "wlan0"}}
+    assert client.ask("POST", "/networks/create", body)[1]["Warning"] == ""
+
+
 def test_the_nulls_of_docker_py_are_as_good_as_nothing(client: Client) -> None:
     body = {"Name": "n1", "Driver": None, "Options": None, "IPAM": None, "CheckDuplicate": None, "Labels": None}
     assert client.told("POST", "/v1.45/networks/create", body) == "201"

@@ -234,6 +234,13 @@ def test_prune_asks_before_and_lists_after(daemon: Canned) -> None:
     assert process(daemon, "network", "prune", stdin=b"y\n").stdout.decode().endswith("net2\n\n")
 
 
+def test_network_create_prints_what_may_not_work_beside_the_id(tmp_path: Path) -> None:
+    answers = {**ANSWERS, "POST /networks/create": (201, {"Id": ID, "Warning": "wlan0 is wireless"})}
+    with canned(tmp_path / "s", answers) as daemon:
+        said = Said(daemon, "network", "create", "-d", "macvlan", "-o", "parent=wlan0", "air")
+    assert (said.out, said.err, said.code) == (ID + "\n", "WARNING: wlan0 is wireless\n", 0)
+
+
 def test_run_in_the_background_prints_the_id(daemon: Canned) -> None:
     said = Said(daemon, "run", "-d", "--name", "web", "host", "sleep", "1")
     assert said.requests == ["POST /containers/create?name=web", f"POST /containers/{ID}/start"]

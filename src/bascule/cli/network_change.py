@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from bascule.cli.client import Client, Refusal, quote
 from bascule.cli.command import MANY, Command
 from bascule.cli.dry import OPTION, dry_run
@@ -37,6 +39,8 @@ def create(client: Client, given: Given) -> int:
     if given.flag("dry-run"):
         return dry_run(client, "POST", "/networks/create", {}, body)
     answer = client.post("/networks/create", body=body)
+    if answer.get("Warning"):
+        print(f"WARNING: {answer['Warning']}", file=sys.stderr)
     print(answer["Id"])
     return 0
 

@@ -93,7 +93,7 @@ class Containers:
         exist.  Raises NotFound for its image, Conflict for a taken name, Invalid."""
         image = self.images.image(spec.image)
         spec = self._wiring.settled(spec)
-        warnings = creating.check(spec, image, self._parts.surroundings.controllers)
+        warnings = creating.check(spec, image, self._parts.surroundings.controllers) + self._wiring.warnings(spec)
         mounts = creating.mounts(spec, image, self._records, self.volumes)
         try:
             container = creating.make(self._records, name, spec, image, mounts)

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from bascule.containers.links import Link, parse
 from bascule.containers.records import Records, running
+from bascule.engine import warnings
 from bascule.engine.change import Beside
 from bascule.engine.engine import Engine
 from bascule.model.addresses import IPAddress
@@ -113,6 +114,12 @@ class Wiring:
     def __init__(self, engine: Engine, records: Records) -> None:
         self._engine = engine
         self._records = records
+
+    def warnings(self, spec: ContainerSpec) -> list[str]:
+        """About what a container like that will not have on its networks."""
+        nets = [self._known(name) for name in wishes(spec) if name not in PASSIVE]
+        known = [net for net in nets if net is not None and not net.config_only]
+        return warnings.of_ports(known) if spec.ports or spec.publish_all else []
 
     def settled(self, spec: ContainerSpec) -> ContainerSpec:
         """*spec* with the id of the container whose namespace it shares, if there is that one.  Raises Invalid for

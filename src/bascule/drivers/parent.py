@@ -111,6 +111,12 @@ def links(net: Network, kind: str) -> Iterator[Thing]:
         yield Vlan(name, below, tag)
 
 
+def base(net: Network) -> str:
+    """The link that is not ours: the parent, or what our VLAN is made of; "" where the parent is a link of ours."""
+    name = named(net, net.driver)
+    return vlan(name)[0] if name and not net.adopted else name
+
+
 def shim(net: Network) -> str:
     """The name of the host's own link on the network."""
     return f"bh-{net.id[:12]}"

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bascule.drivers.parent import named, shim, vlan
+from bascule.drivers.parent import base, shim
 from bascule.engine.intent import Intent, stands
 from bascule.kernel.apply import repair
 from bascule.kernel.protocol import Kernel
@@ -58,7 +58,7 @@ class Parents:
         with self._lock:
             nets = [net for net in self._intent.networks() if stands(net)]
             self._faults = {net.id: self._faults[net.id] for net in nets if net.id in self._faults}
-            about = [net for net in nets if not names or net.link in names or _base(net) in names]
+            about = [net for net in nets if not names or net.link in names or base(net) in names]
             links = self._kernel.host_links() if about else {}
             for net in about:
                 self._see(net, links)
@@ -70,7 +70,7 @@ class Parents:
 
     def _see(self, net: Network, links: Mapping[str, HostLink]) -> None:
         ends = self._intent.endpoints(network=net.id)
-        fault = self._fault(net, ends, links) if _base(net) else None
+        fault = self._fault(net, ends, links) if base(net) else None
         self._note(net, fault)
         if fault is None or not fault.hinders:
             self._put_back(net, ends)
@@ -85,7 +85,7 @@ class Parents:
             log.info("network %s: parent %s is well again", net.name, net.link)
 
     def _fault(self, net: Network, ends: Sequence[Endpoint], links: Mapping[str, HostLink]) -> Fault | None:
-        name = _base(net)
+        name = base(net)
         link = links.get(name)
         moved = self._moved(net, ends, links)
         if moved and link:
@@ -103,7 +103,7 @@ class Parents:
     def _moved(self, net: Network, ends: Sequence[Endpoint], links: Mapping[str, HostLink]) -> str:
         """The name of another link than the parent of which something of the network's is made, or of the parent
         itself if it has another now; "" when all is as it should be."""
-        name = _base(net)
+        name = base(net)
         link = links.get(name)
         if name != net.link:
             made = {links[net.link].parent} if net.link in links else set()
@@ -129,9 +129,3 @@ class Parents:
                 log.error("network %s: what is gone cannot be made again: %s", net.name, refusal)
         if made:
             log.warning("network %s: what had gone with %s is back", net.name, net.link)
-
-
-def _base(net: Network) -> str:
-    """The link that is not ours: the parent, or what our VLAN is made of; "" where it is a dummy of ours."""
-    name = named(net, net.driver)
-    return vlan(name)[0] if name and not net.adopted else name

@@ -5,11 +5,13 @@ held to tests/kernel_cases.py.  It forwards no packets, and a link that was remo
 """
 
 import errno
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from bascule.kernel.fakelinks import (
+    MTUS,
+    OF_A_LINK,
+    PORTS_MAX,
     End,
     Place,
     born_up,
@@ -45,12 +47,6 @@ from bascule.model.thing import (
     Vlan,
     Vxlan,
 )
-
-# net/bridge/br_private.h: BR_MAX_PORTS is 1024, and port 0 is no port.
-_PORTS_MAX = 1023
-# include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU; 0 leaves it to the kernel.
-_MTU = range(68, 65536)
-_OF_A_LINK = re.compile(r"net/[a-z0-9]+/(?:conf|neigh)/([^/]+)/[^/]+")
 
 
 class FakeKernel:
@@ -142,7 +138,7 @@ class FakeKernel:
             case Address() | Up() | Neigh() | Fdb():
                 return 0 if place_of(thing) in self._ends else self._nowhere(thing.ns)
             case Sysctl(key, _, ns):
-                named = _OF_A_LINK.fullmatch(key)
+                named = OF_A_LINK.fullmatch(key)
                 known = not named or named[1] in ("all", "default", "lo") or (ns, named[1]) in self._ends
                 return 0 if known else errno.ENOENT
             case _:
@@ -160,7 +156,7 @@ class FakeKernel:
         if any(place in self._ends for place in places):
             return errno.EEXIST
         mtu = getattr(thing, "mtu", 0)
-        if mtu and mtu not in _MTU:
+        if mtu and mtu not in MTUS:
             return errno.EINVAL
         parent = parent_of(thing)
         if parent is not None and parent not in self._ends:
@@ -174,7 +170,7 @@ class FakeKernel:
         if self._ends[master].kind != "bridge":
             return errno.EOPNOTSUPP
         ports = [end for (ns, _), end in self._ends.items() if (ns, end.master) == master]
-        return errno.EXFULL if len(ports) >= _PORTS_MAX else 0
+        return errno.EXFULL if len(ports) >= PORTS_MAX else 0
 
     def _why_no_route(self, route: Route) -> int:
         end = self._ends.get((route.ns, route.dev))
@@ -265,7 +261,7 @@ class FakeKernel:
         self._sysctls = {
             (ns, key): s
             for (ns, key), s in self._sysctls.items()
-            if ns != place[0] or not (of := _OF_A_LINK.fullmatch(key)) or of[1] != place[1]
+            if ns != place[0] or not (of := OF_A_LINK.fullmatch(key)) or of[1] != place[1]
         }
         if end.peer:
             self._drop(end.peer)
@@ -346,9 +342,13 @@ class FakeKernel:
         place = parent_of(end.thing) if end.thing else None
         return self._ends.get(place) if place else None
 
+    def nature(self, link: str) -> str:
+        end = self._ends.get(("", link))
+        return end.kind if end and end.thing is None else ""
+
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
-        mine = {address: self._owners.get(address, "") for address in addresses}
-        return {address: mac for address, mac in mine.items() if mac and mac not in but}
+        held = self._owners
+        return {address: held[address] for address in addresses if address in held and held[address] not in but}
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         own = {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}

@@ -1,6 +1,7 @@
 """The links of the kernel in memory: what is kept of each, and what follows from a thing."""
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -23,6 +24,13 @@ from bascule.model.thing import (
 
 Place = tuple[str, str]
 """A namespace and the name of a link in it."""
+
+# net/bridge/br_private.h: BR_MAX_PORTS is 1024, and port 0 is no port.
+PORTS_MAX = 1023
+# include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU; 0 leaves it to the kernel.
+MTUS = range(68, 65536)
+# The sysctls that a link has for itself.
+OF_A_LINK = re.compile(r"net/[a-z0-9]+/(?:conf|neigh)/([^/]+)/[^/]+")
 
 _indexes = itertools.count(2)
 """Number 1 is the loopback's."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from bascule.kernel import asking, carrier, conntrack, journal, namespaces, telling
+from bascule.kernel import asking, carrier, conntrack, journal, namespaces, nature, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
@@ -228,6 +228,10 @@ class LinuxKernel:
 
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         self._links.start(tell)
+
+    def nature(self, link: str) -> str:
+        state = self._places.home.link(link)
+        return nature.nature(told(state)) if state else ""
 
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
         return self._places.home.inside(lambda: asking.who_has(link, addresses, but))

@@ -71,6 +71,11 @@ class Kernel(Protocol):
         links it hears only when somebody else took one away."""
         ...
 
+    def nature(self, link: str) -> str:
+        """`wireless`, or the name of the device's driver, of the host's *link*; "" where it is of another kind or
+        nobody can tell."""
+        ...
+
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
         """The MACs of other machines on the segment of the host's *link* that say to have one of *addresses*, those
         in *but* left out.  Waits for answers, up to a third of a second."""

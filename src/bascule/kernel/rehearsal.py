@@ -55,6 +55,9 @@ class Rehearsal:
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         """It is over before anything changes."""
 
+    def nature(self, link: str) -> str:
+        return self._kernel.nature(link)
+
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
         """Nobody is asked."""
         return {}

@@ -8,6 +8,7 @@ from bascule.api.shapes import endpoint, network, values
 from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import PRUNE, wanted
 from bascule.api.table import DRY_RUN, Media, Route, filters, flag, text
+from bascule.engine import warnings
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.typed import made
@@ -44,7 +45,8 @@ def create(ask: Ask) -> Reply:
     spec = network.spec(ask.body(network.NetworkBody))
     if ask.flag("dryRun"):
         return lines(made(ask.engine.plan(spec), ask.engine.settings.table))
-    return reply({"Id": ask.engine.create(spec).id, "Warning": ""}, 201)
+    net = ask.engine.create(spec)
+    return reply({"Id": net.id, "Warning": "; ".join(warnings.of_network(ask.engine.kernel, net))}, 201)
 
 
 def remove(ask: Ask) -> Reply:
