@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import attach, calls, names, paths, report, sizes
+from bench import attach, calls, names, paths, report, sizes, straight
 from bench.ground import Found, clear, workplace
 from bench.measure import Row, Stage
 from bench.sides import PEER, Side, bascule, docker
@@ -29,6 +29,7 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[int, ...], Group], ...] = (
     (("run",), (0,), calls.run),
     (("ping", "list"), (0, 1, 2), calls.ask),
     (("bridge", "port", "loopback"), (0,), paths.paths),
+    (("macvlan",), (0,), straight.macvlan),
     (("resolver",), (0,), names.names),
     (("start",), (1,), sizes.start),
     (("memory",), (1,), sizes.weigh),

@@ -1,5 +1,6 @@
 /* The floor under an attach: the messages that LinuxKernel sends, from C, in as many sends.
-   attach_floor BRIDGE-INDEX NUMBER PATH...   one attach for each namespace; prints nanoseconds, one a line. */
+   attach_floor BRIDGE-INDEX NUMBER PATH...   one attach for each namespace; prints nanoseconds, one a line.
+   With pINDEX the link is a macvlan of that parent, else a pair with one end on the bridge. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -112,6 +113,23 @@ static void pair(int home, int bridge, int number, int index, int peer, int name
     ask(home);
 }
 
+static void single(int home, int parent, int number, int index, int namespace) {
+    struct ifinfomsg head = {.ifi_index = index};
+    unsigned char mac[6] = {2, 0, 0, 2, number >> 8, number};
+    unsigned m = message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof head), info, data;
+    attr(IFLA_IFNAME, "eth0", 5);
+    attr(IFLA_ADDRESS, mac, 6);
+    attr32(IFLA_LINK, parent);
+    attr32(IFLA_GROUP, 77);
+    attr32(IFLA_NET_NS_FD, namespace);
+    info = begin(IFLA_LINKINFO);
+    attr(IFLA_INFO_KIND, "macvlan", 8);
+    data = begin(IFLA_INFO_DATA);
+    attr32(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE);
+    end(data), end(info), done(m);
+    ask(home);
+}
+
 static void address(int family, const char *text, int prefix, int number, int index) {
     struct ifaddrmsg head = {family, prefix, family == AF_INET6 ? IFA_F_NODAD : 0, 0, index};
     unsigned char own[16];
@@ -147,7 +165,7 @@ static void inside(int fd, int number, int index) {
 
 int main(int count, char **words) {
     int home_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), home = route_socket();
-    int bridge = atoi(words[1]), number = atoi(words[2]);
+    int macvlan = words[1][0] == 'p', below = atoi(words[1] + macvlan), number = atoi(words[2]);
     static int namespaces[4096], sockets[4096];
     for (int i = 3; i < count; i++) {
         namespaces[i] = open(words[i], O_RDONLY | O_CLOEXEC);
@@ -158,7 +176,10 @@ int main(int count, char **words) {
     for (int i = 3; i < count; i++, number++) {
         struct timespec a, b;
         clock_gettime(CLOCK_MONOTONIC, &a);
-        pair(home, bridge, number, 900000000 + number, 910000000 + number, namespaces[i]);
+        if (macvlan)
+            single(home, below, number, 910000000 + number, namespaces[i]);
+        else
+            pair(home, below, number, 900000000 + number, 910000000 + number, namespaces[i]);
         inside(sockets[i], number, 910000000 + number);
         clock_gettime(CLOCK_MONOTONIC, &b);
         printf("%lld\n", (b.tv_sec - a.tv_sec) * 1000000000ll + b.tv_nsec - a.tv_nsec);

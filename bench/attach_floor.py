@@ -83,11 +83,10 @@ def ours(kernel: LinuxKernel, paths: list[str], first: int) -> list[int]:
     return times
 
 
-def floor(program: str, host: str, bridge: int, paths: list[str], first: int) -> list[int]:
-    """The same, by the C program."""
-    words = ["nsenter", f"--net={host}", program, str(bridge), str(first), *paths]
+def floor(program: str, host: str, below: str, paths: list[str], first: int) -> list[int]:
+    """The same, by the C program; its links are in group 77."""
+    words = ["nsenter", f"--net={host}", program, below, str(first), *paths]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    subprocess.run(["nsenter", f"--net={host}", "ip", "link", "del", "group", "77"], check=True)
     return [int(line) for line in told.split()]
 
 
@@ -106,7 +105,9 @@ def measure(place: Path, program: str | None) -> dict[str, list[int]]:
     for turn in range(WARM_UP + ROUNDS):
         one = ours(kernel, paths, 2)
         kernel.settle()
-        other = floor(program, str(place / "host"), bridge, paths, 2) if program else []
+        other = floor(program, str(place / "host"), str(bridge), paths, 2) if program else []
+        words = ["nsenter", f"--net={place}/host", "ip", "link", "del", "group", "77"]
+        subprocess.run(words, check=bool(program))
         if turn >= WARM_UP:
             times["LinuxKernel.add"].append(int(statistics.median(one)))
             times["C"] += [int(statistics.median(other))] if other else []
