@@ -22,7 +22,7 @@ MAY: dict[str, set[str]] = {
     "api": {"model", "engine", "containers"},
     "cli": {"model.names", "model.errors", "api.shapes"},
 }
-PURE = ("model", "wire", "ipam", "drivers", "dns/zone.py", "api/shapes", "kernel/nft.py")
+PURE = ("model", "wire", "ipam", "drivers", "dns/zone.py", "api/shapes", "kernel/nft.py", "kernel/nftsets.py")
 IMPURE = {"socket", "subprocess", "threading", "asyncio", "time", "random", "secrets", "select", "signal"}
 # `os` is impure too, but for os.strerror: a table lookup.
 MAY_USE_OS = {"model/errors.py"}
@@ -30,7 +30,7 @@ MAX_LINES = 400
 MAX_FUNCTION = 40
 # What is longer, for a reason told at its top.  These numbers may only be lowered.
 LONG_FILES = {"kernel/fake.py": 415}
-LONG_FUNCTIONS = {"model/firewall.py elements": 68}
+LONG_FUNCTIONS = {"model/firewall.py elements": 56}
 
 
 def files() -> Iterator[Path]:
