@@ -37,6 +37,7 @@ class Member:
     ) -> None:
         self.url = f"{scheme}://127.0.0.1:{client}"
         self._log = directory / f"{name}.log"
+        self._data = directory / name
         peer = f"http://127.0.0.1:{peers[name]}"
         together = ",".join(f"{n}=http://127.0.0.1:{port}" for n, port in peers.items())
         self._command = [
@@ -59,6 +60,13 @@ class Member:
         """Gone, as by a power cut."""
         self._process.kill()
         self._process.wait()
+
+    def wipe(self) -> None:
+        """Another one in its place, that has nothing; it answers."""
+        self.kill()
+        shutil.rmtree(self._data)
+        self.start()
+        self.wait()
 
     def wait(self) -> None:
         """Answers /health, over plain HTTP."""

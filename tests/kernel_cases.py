@@ -391,6 +391,8 @@ def an_overlay_network_comes_and_goes_with_what_is_on_other_hosts(kernel: Kernel
     assert kernel.missing(overlay.remote(net, moved)) == []
     assert kernel.missing(overlay.remote(net, there[0])) == overlay.remote(net, there[0])[:1]
     shift(kernel, overlay.remote(net, moved), overlay.remote(net, there[0]))
+    assert kernel.strays(things) == []
+    assert set(kernel.strays([t for t in things if t not in remote[:2]])) == set(remote[:2])
     assert kernel.remove(remote[::-1]) == []
     assert kernel.missing(things) == remote
     assert kernel.remove([thing for thing in things[::-1] if thing not in remote]) == []
@@ -428,6 +430,13 @@ def routes_of_a_namespace_are_not_the_hosts(kernel: Kernel, box: str) -> None:
     before = set(kernel.routes())
     kernel.add([Address("eth2", ip_interface("10.96.0.1/24"), box)])
     assert set(kernel.routes()) == before
+
+
+def the_link_below_a_tunnel_has_an_mtu(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    kernel.add(NETWORK)
+    assert kernel.underlay(GATEWAY.address.ip) == 1500
+    with pytest.raises(Failed, match=r"no link of this host has the address 192\.0\.2\.7"):
+        kernel.underlay(FAR)
 
 
 def links_are_told_by_kind(kernel: Kernel, box: str) -> None:
@@ -568,6 +577,7 @@ CASES: tuple[Case, ...] = (
     routes_are_what_the_host_has_an_address_in_or_a_route_to,
     routes_of_a_namespace_are_not_the_hosts,
     links_are_told_by_kind,
+    the_link_below_a_tunnel_has_an_mtu,
     a_port_cannot_be_had_on_an_address_that_is_not_the_hosts,
     flows_of_nobody_are_forgotten,
     a_refusal_leaves_nothing_behind,

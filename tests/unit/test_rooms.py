@@ -18,6 +18,7 @@ MAY: dict[str, set[str]] = {
     "proxy": {"model", "engine.proxy"},
     "dhcp": {"model", "kernel", "engine.leases"},
     "engine": {"model", "drivers", "ipam", "store", "kernel"},
+    "cluster": {"model", "ipam", "drivers", "store", "engine.cluster", "engine.shared"},
     "containers": {"model", "engine", "kernel", "store"},
     "api": {"model", "engine", "containers"},
     "cli": {"model.names", "model.errors", "api.shapes"},
@@ -29,7 +30,7 @@ MAY_USE_OS = {"model/errors.py"}
 MAX_LINES = 400
 MAX_FUNCTION = 40
 # What is longer, for a reason told at its top.  These numbers may only be lowered.
-LONG_FILES = {"kernel/fake.py": 415}
+LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS = {"model/firewall.py elements": 56}
 
 

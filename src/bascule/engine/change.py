@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from bascule.drivers import find
 from bascule.engine.decide import as_spec
 from bascule.engine.gateways import elect
-from bascule.engine.intent import Intent
+from bascule.engine.intent import Intent, joined
 from bascule.engine.ports import Ports, Taken
-from bascule.kernel.apply import shift
+from bascule.kernel.apply import shift, take_down
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, PublishedPort
 from bascule.model.errors import BasculeError, Failed
+from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Thing
@@ -57,9 +58,10 @@ class Changes:
     def make(self, change: Change) -> None:
         """Remember it, then make it true.  A refusal leaves both as they were."""
         gone = [ep for ep in change.before if ep.id not in {a.id for a in change.after}]
+        old = [*self.ground(change), *self._things(change.before)]
         self.intent.store.commit(put=change.after, delete=gone)
         try:
-            shift(self.kernel, self._things(change.before), self._things(change.after))
+            shift(self.kernel, old, [*self.ground(change), *self._things(change.after)])
         except BasculeError:
             fresh = [ep for ep in change.after if ep.id not in {b.id for b in change.before}]
             self.intent.store.commit(put=change.before, delete=fresh)
@@ -68,7 +70,28 @@ class Changes:
     def plan(self, change: Change) -> list[str]:
         """The command lines of it, as they would be typed: what goes, then what comes."""
         old, new, table = self._things(change.before), self._things(change.after), self.settings.table
+        for net in self._met(change):
+            if joined(self.intent, net):
+                old = [*self.intent.network_things(net), *old]
+            else:
+                new = [*find(net.driver).network(net), *new]
         return unmade((t for t in old if t not in new), table) + made((t for t in new if t not in old), table)
+
+    def _met(self, change: Change) -> list[Network]:
+        """The networks of several hosts that come to this one or leave it by *change*: with the first endpoint
+        on them, or the last."""
+        nets = [self.intent.by_id(i) for i in dict.fromkeys(ep.network for ep in (*change.before, *change.after))]
+        return [net for net in nets if net.tunnel and self._arrives_or_leaves(net, change)]
+
+    def _arrives_or_leaves(self, net: Network, change: Change) -> bool:
+        before = {ep.id for ep in change.before if ep.network == net.id}
+        after = {ep.id for ep in change.after if ep.network == net.id}
+        stay = {ep.id for ep in self.intent.endpoints(network=net.id)} - before - after
+        return not stay and bool(before) != bool(after)
+
+    def ground(self, change: Change) -> list[Thing]:
+        """What is true of them as the store is now."""
+        return [thing for net in self._met(change) for thing in self.intent.network_things(net)]
 
     def _things(self, endpoints: Sequence[Endpoint]) -> list[Thing]:
         return [thing for ep in endpoints for thing in self.intent.endpoint_things(ep)]
@@ -118,3 +141,11 @@ def _carries(ep: Endpoint, port: PublishedPort, carriers: Sequence[Endpoint]) ->
     the forwarder takes the connection over to the family it has."""
     able = [c for c in carriers if port.host.version in c.default_for] or list(carriers[:1])
     return any(c.id == ep.id for c in able)
+
+
+def unmake(kernel: Kernel, things: Sequence[Thing]) -> None:
+    """Make *things* untrue.  Raises Failed, with all that was refused."""
+    try:
+        take_down(kernel, things)
+    except* BasculeError as refusals:
+        raise Failed("; ".join(str(e) for e in refusals.exceptions)) from refusals

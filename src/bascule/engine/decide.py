@@ -28,10 +28,12 @@ from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
-from bascule.model.sandbox import Sandbox
-from bascule.model.settings import Settings
+from bascule.model.sandbox import Sandbox, SandboxSpec
+from bascule.model.settings import AddressPool, Settings
 
-# An administrator who knows better says so on the network.
+
+class NoAddress(Failed):
+    """Every address that could be given out is taken."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Decisions:
         chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
         traits = None if spec.config_only else find(spec.driver).TRAITS
         link, adopted = self._link(ident, spec, chosen)
-        pools = self._pools(spec, chosen, adopted) if traits and traits.connects else ()
+        pools = self._pools(spec, chosen, traits.scope, adopted) if traits and traits.connects else ()
         return Network(
             id=ident,
             name=spec.name,
@@ -70,7 +72,7 @@ class Decisions:
             ipv6=bool(spec.ipv6),
             internal=spec.internal,
             attachable=spec.attachable,
-            scope=spec.scope or "local",
+            scope=traits.scope if traits else spec.scope or "local",
             config_only=spec.config_only,
             config_from=spec.config_from,
             ipam_driver=spec.ipam_driver or "default",
@@ -142,7 +144,7 @@ class Decisions:
             )
         return kind == "bridge"
 
-    def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
+    def _pools(self, spec: NetworkSpec, chosen: Chosen, scope: str, adopted: bool) -> tuple[Pool, ...]:
         if spec.ipam_driver == DRIVER:
             # The server on the segment knows.
             return ()
@@ -156,7 +158,9 @@ class Decisions:
             for one in asked or [PoolSpec()]:
                 exact = one.subnet is not None and int(one.subnet.network_address) != 0
                 if not exact:
-                    one = replace(one, subnet=self._free(version, one.subnet, [*known, *routes]))
+                    like = one.subnet.prefixlen if one.subnet else None
+                    source = self.settings.global_pools if scope == "global" else self.settings.pools
+                    one = replace(one, subnet=self._free(version, like, source, [*known, *routes]))
                 # An overlap with a network of ours is told in Docker's words, and before the routes: those of our
                 # own bridges are among them.
                 pool = decide_pool(one, known, held)
@@ -168,10 +172,12 @@ class Decisions:
                 known.append(pool.subnet)
         return tuple(pools)
 
-    def _free(self, version: Family, like: IPNetwork | None, taken: Sequence[IPNetwork]) -> IPNetwork:
+    def _free(
+        self, version: Family, size: int | None, source: Sequence[AddressPool], taken: Sequence[IPNetwork]
+    ) -> IPNetwork:
         if version == 4:
-            return pick_subnet(self.settings.pools, taken, like.prefixlen if like else None)
-        return random_ula(self.chance(5), taken, like.prefixlen if like else 64)
+            return pick_subnet(source, taken, size)
+        return random_ula(self.chance(5), taken, size or 64)
 
     @staticmethod
     def _check_routes(subnet: IPNetwork, routes: Sequence[IPNetwork]) -> None:
@@ -193,8 +199,25 @@ class Decisions:
         if spec.mac:
             return parse_mac(spec.mac)
         if net.ipam_driver == DRIVER:
-            return _hashed(f"{net.id} {sandbox.container}")
-        return _hashed(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
+            return hashed_mac(f"{net.id} {sandbox.container}")
+        return hashed_mac(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
+
+    def sandbox(self, ask: SandboxSpec) -> Sandbox:
+        ident = self.new_id()
+        return Sandbox(
+            id=ident,
+            container=ask.container,
+            name=ask.name,
+            key=ask.key or f"{self.settings.exec_root}/netns/{ident[:12]}",
+            created=self.now(),
+            hostname=ask.hostname,
+            foreign=bool(ask.key),
+            ports=ask.ports,
+            exposed=ask.exposed,
+            nameservers=ask.nameservers,
+            search=ask.search,
+            resolver_options=ask.resolver_options,
+        )
 
     def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
         """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search
@@ -239,24 +262,29 @@ class Decisions:
             asked = next((a for a in spec.addresses if a.version == version), None)
             if asked is not None:
                 decided.append(_static(asked, pools, taken))
+                if net.tunnel and not any(asked in block for block in net.tunnel.blocks):
+                    raise NoAddress(f"{asked} of network {net.name} is not this host's to give")
             elif pools:
                 decided.append(self._dynamic(net, version, pools, taken))
         return tuple(decided)
 
     def _dynamic(self, net: Network, version: Family, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:
         after = self._last.get((net.id, version))
-        for pool in pools:
+        for pool in _own(net, pools):
             try:
                 address = pick_address(pool, taken, after)
             except Exhausted:
                 continue
             self._last[net.id, version] = address
             return ip_interface(f"{address}/{pool.subnet.prefixlen}")
-        raise Failed(f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})")
+        raise NoAddress(
+            f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})"
+        )
 
     @staticmethod
     def _gateways(net: Network, addresses: Sequence[IPInterface], *, onlink: bool) -> tuple[IPAddress, ...]:
-        if net.internal:
+        # What leaves the cluster's hosts goes by another network.
+        if net.internal or net.tunnel:
             return ()
         if onlink:
             return tuple(unspecified(family(address)) for address in addresses)
@@ -303,7 +331,8 @@ def _family_option(options: Options, version: int, *, default: bool) -> bool:
         raise Invalid(f'driver-opt "{key}" is not a valid bool') from None
 
 
-def _hashed(text: str) -> str:
+def hashed_mac(text: str) -> str:
+    """The MAC that goes with *text*."""
     return _local(hashlib.sha256(text.encode()).digest()[:6])
 
 
@@ -318,6 +347,13 @@ def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, 
         return ()
     names = (sandbox.name, *spec.aliases, short(sandbox.container), sandbox.hostname)
     return tuple(dict.fromkeys(n for n in names if n))
+
+
+def _own(net: Network, pools: Sequence[Pool]) -> list[Pool]:
+    """Where this host may give out addresses without asking: of a network of several hosts, its own blocks."""
+    if net.tunnel is None:
+        return list(pools)
+    return [replace(p, range=block) for p in pools for block in net.tunnel.blocks if block.overlaps(p.subnet)]
 
 
 def _static(asked: IPAddress, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:

@@ -9,21 +9,25 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
-from bascule.engine.change import Change, Changes
-from bascule.engine.decide import Decisions, dns_names
+from bascule.engine.change import Change, Changes, unmake
+from bascule.engine.cluster import Cluster, NoCluster
+from bascule.engine.decide import Decisions, NoAddress, dns_names
 from bascule.engine.events import Events
-from bascule.engine.intent import Intent, member
+from bascule.engine.intent import Intent
 from bascule.engine.leases import Leases, NoLeases, Unasked
 from bascule.engine.leasing import agree, leased, wanted, with_lease
 from bascule.engine.names import Names, NoNames, Zone
 from bascule.engine.ports import Ports
-from bascule.engine.proxy import NoProxy, Proxy, carried
+from bascule.engine.proxy import NoProxy, Proxy
 from bascule.engine.refusals import check_endpoint, check_removable
+from bascule.engine.shared import Shared
 from bascule.engine.start import make_true, put_back
-from bascule.kernel.apply import bring_up, take_down
+from bascule.engine.telling import Telling
+from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
@@ -38,6 +42,9 @@ from bascule.model.typed import unmade
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import Store
 
+# How often addresses of a network of several hosts are asked for while others on this host take them away.
+TRIES = 8
+
 
 class Engine:
     """Networks, sandboxes and endpoints, on one kernel and one store.  Safe to call from several threads."""
@@ -51,13 +58,14 @@ class Engine:
         names: Names | None = None,
         proxy: Proxy | None = None,
         leases: Leases | None = None,
+        cluster: Cluster | None = None,
         upstream: Callable[[], Sequence[IPAddress]] | None = None,
         now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = lambda: secrets.token_hex(32),
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask,
-        *proxy* what the kernel cannot translate, *leases* asks DHCP servers."""
+        *proxy* what the kernel cannot translate, *leases* asks DHCP servers, *cluster* speaks for other hosts."""
         self.kernel = kernel
         self.store = store
         self.settings = settings or Settings()
@@ -70,8 +78,11 @@ class Engine:
         self._lock = threading.RLock()
         self._upstream = upstream or (lambda: self.settings.nameservers)
         self._intent = Intent(store)
+        self.cluster: Cluster = cluster or NoCluster()
+        self.telling = Telling(self._intent, self.names, self.proxy, self.events, self.cluster, self._upstream, now)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
         self._changes = Changes(self._intent, kernel, Ports(self.settings.ports, kernel.port_holder), self.settings)
+        self._shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, self.telling.tell)
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,14 +98,15 @@ class Engine:
             for net in self.networks():
                 self.names.publish(self._intent.zone(net))
             for sandbox in self.store.all(Sandbox):
-                self._serve(sandbox)
-                self._carry(sandbox)
+                self.telling.serve(sandbox)
+                self.telling.carry(sandbox)
             for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
                 self.proxy.carry(key, ())
             self.names.settle()
             self.leases.on_change(self._relet)
             ends = [ep for ep in self.store.all(Endpoint) if leased(self._intent.by_id(ep.network))]
             agree(self.leases, {ep.id: (ep, self.sandbox(ep.sandbox)) for ep in ends}, self._relet)
+        self.cluster.begin(self._shared)
 
     def reload(self, settings: Settings) -> None:
         """New networks follow *settings* from now on; those that are there stay as they are."""
@@ -120,6 +132,7 @@ class Engine:
 
     def close(self) -> None:
         """Finish what is pending.  Networks and endpoints stay."""
+        self.cluster.close()
         self.kernel.close()
         self.store.close()
 
@@ -139,18 +152,27 @@ class Engine:
             return self._intent.network_things(self._decide.network(spec))
 
     def create(self, spec: NetworkSpec) -> Network:
-        """The network exists: it is in the store and in the kernel.  Raises what Docker would say."""
+        """The network exists: it is in the store and in the kernel; one of several hosts is known to the cluster.
+        Raises what Docker would say."""
         with self._lock:
             net = self._decide.network(spec)
-            self.store.commit(put=[net])
-            try:
-                bring_up(self.kernel, self._intent.network_things(net))
-            except BasculeError:
-                self.store.commit(delete=[net])
-                raise
-            self.names.publish(Zone(net.id, net.name))
-            self._tell(net, "create")
-            return net
+            if net.scope != "global":
+                return self._make(net)
+        while (shared := self.cluster.propose(net)) is None:
+            with self._lock:
+                net = self._decide.network(spec)
+        return self._shared.adopt(shared)
+
+    def _make(self, net: Network) -> Network:
+        self.store.commit(put=[net])
+        try:
+            bring_up(self.kernel, self._intent.network_things(net))
+        except BasculeError:
+            self.store.commit(delete=[net])
+            raise
+        self.names.publish(Zone(net.id, net.name))
+        self.telling.tell(net, "create")
+        return net
 
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
@@ -158,13 +180,18 @@ class Engine:
 
     def remove(self, ref: str) -> Network:
         """The network is gone.  Raises NotFound, or Forbidden for one that is predefined or in use."""
+        net = self._removable(ref)
+        if net.tunnel:
+            self.cluster.withdraw(net)
+            self._shared.drop(net.id)
+            return net
         with self._lock:
-            net = self._removable(ref)
+            net = self._removable(net.id)
             self.store.commit(delete=[net])
-            _take_down(self.kernel, self._intent.made_things(net))
+            unmake(self.kernel, self._intent.made_things(net))
             self.names.publish(Zone(net.id, net.name, gone=True))
             if not net.config_only:  # Docker says nothing of the end of those.
-                self._tell(net, "destroy")
+                self.telling.tell(net, "destroy")
             return net
 
     def _removable(self, ref: str) -> Network:
@@ -184,31 +211,20 @@ class Engine:
 
     def prune(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """Remove every unused network of the user's that *wanted* accepts; config-only ones are kept."""
-        with self._lock:
-            removed = [self.remove(net.id) for net in self._idle(wanted)]
-            self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
-            return removed
+        removed = []
+        for net in self._idle(wanted):
+            # Somebody may have come to use it meanwhile, here or on another host.
+            with suppress(Forbidden, NotFound):
+                removed.append(self.remove(net.id))
+        self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
+        return removed
 
     # ---- sandboxes
 
     def open(self, ask: SandboxSpec) -> Sandbox:
         """A sandbox exists: a namespace with its loopback up, and nothing else in it."""
         with self._lock:
-            ident = self._new_id()
-            sandbox = Sandbox(
-                id=ident,
-                container=ask.container,
-                name=ask.name,
-                key=ask.key or f"{self.settings.exec_root}/netns/{ident[:12]}",
-                created=self._now(),
-                hostname=ask.hostname,
-                foreign=bool(ask.key),
-                ports=ask.ports,
-                exposed=ask.exposed,
-                nameservers=ask.nameservers,
-                search=ask.search,
-                resolver_options=ask.resolver_options,
-            )
+            sandbox = self._decide.sandbox(ask)
             self.store.commit(put=[sandbox])
             if not sandbox.foreign:
                 try:
@@ -237,12 +253,13 @@ class Engine:
             self._give_back(ends)
             self.names.leave(ident)
             self.proxy.carry(ident, ())
+            things = self._changes.ground(Change(tuple(ends), ()))
+            things += [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
             self.store.commit(delete=[*ends, sandbox])
-            things = [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
-            _take_down(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
+            unmake(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
             self.kernel.forget_flows([a.ip for ep in ends for a in ep.addresses])
             for ep in ends:
-                self._left(ep, sandbox)
+                self.telling.left(ep, sandbox)
 
     def rename(self, ident: str, name: str) -> None:
         """The sandbox is called *name*, and answers to it on its networks."""
@@ -254,7 +271,7 @@ class Engine:
                 renamed.append(replace(ep, name=name, dns_names=names))
             self.store.commit(put=[sandbox, *renamed])
             for ep in renamed:
-                self._publish(ep)
+                self.telling.publish(ep)
             self.names.flush()
 
     # ---- endpoints
@@ -269,18 +286,37 @@ class Engine:
 
     def connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> Endpoint:
         """Put a sandbox on a network.  Either it is on it afterwards, or nothing changed."""
+        asked = spec or EndpointSpec()
+        for _ in range(TRIES):
+            self._provide(ref, asked)
+            try:
+                return self._connect(ref, sandbox, asked)
+            except NoAddress as refusal:
+                full = refusal
+                if not self._intent.network(ref).tunnel:
+                    break
+        raise full
+
+    def _provide(self, ref: str, spec: EndpointSpec) -> None:
+        """On a network of several hosts this one has addresses to give, if there are any; that may take a while."""
+        net = self._intent.network(ref)
+        if net.tunnel:
+            check_endpoint(net, spec)
+            self.cluster.provide(net, spec)
+
+    def _connect(self, ref: str, sandbox: str, spec: EndpointSpec) -> Endpoint:
         with self._lock:
-            change, ep, box = self._joining(ref, sandbox, spec or EndpointSpec())
+            change, ep, box = self._joining(ref, sandbox, spec)
             self._changes.make(change)
             try:
-                self._carry(box)
-                self._publish(ep)
-                self._serve(box)
+                self.telling.carry(box)
+                self.telling.publish(ep)
+                self.telling.serve(box)
             except BasculeError:
                 self._changes.make(change.undone())
                 raise
             joined, net = change.now(ep.id), self._intent.by_id(ep.network)
-            self._tell(net, "connect", container=box.container)
+            self.telling.tell(net, "connect", container=box.container)
         return self._with_lease(net, joined, box) if leased(net) else joined
 
     def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox) -> Endpoint:
@@ -307,9 +343,9 @@ class Engine:
             change = self._changes.between(box, before, [fresh if e.id == ident else e for e in before])
             self._changes.make(change)
             self.kernel.forget_flows([a.ip for a in ep.addresses if a not in fresh.addresses])
-            self._carry(box)
-            self._publish(fresh)
-            self._serve(box)
+            self.telling.carry(box)
+            self.telling.publish(fresh)
+            self.telling.serve(box)
 
     def _give_back(self, ends: Sequence[Endpoint]) -> None:
         for ep in ends:
@@ -338,9 +374,9 @@ class Engine:
             self._give_back([ep])
             self._changes.make(change)
             self.kernel.forget_flows([a.ip for a in ep.addresses])
-            self._left(ep, box)
-            self._carry(box)
-            self._serve(box)
+            self.telling.left(ep, box)
+            self.telling.carry(box)
+            self.telling.serve(box)
             return ep
 
     def plan_disconnect(self, ref: str, sandbox: str) -> list[str]:
@@ -355,46 +391,3 @@ class Engine:
         if ep is None:
             raise Failed(f"container {sandbox.container} is not connected to network {net.name}")
         return self._changes.between(sandbox, before, [e for e in before if e.id != ep.id]), ep, sandbox
-
-    # ---- telling others
-
-    def _publish(self, ep: Endpoint) -> None:
-        if ep.dns_names:
-            net = self._intent.by_id(ep.network)
-            self.names.join(Zone(net.id, net.name), member(ep))
-        for other in self.endpoints(network=ep.network):
-            if other.spec.links and other.sandbox != ep.sandbox:
-                self._serve(self.sandbox(other.sandbox))
-
-    def _serve(self, sandbox: Sandbox) -> None:
-        view = self._intent.view(sandbox, self._upstream())
-        if view is None:
-            self.names.leave(sandbox.id)
-        else:
-            self.names.serve(sandbox, view)
-
-    def _carry(self, sandbox: Sandbox) -> None:
-        ends = self.endpoints(sandbox=sandbox.id)
-        self.proxy.carry(
-            sandbox.id, [port for ep in ends if ep.ports for port in carried(ep, self._intent.endpoint_things(ep))]
-        )
-
-    def _left(self, ep: Endpoint, sandbox: Sandbox) -> None:
-        if ep.dns_names:
-            self.names.part(ep.network, ep.id)
-        try:
-            net = self._intent.by_id(ep.network)
-        except NotFound:
-            return
-        self._tell(net, "disconnect", container=sandbox.container)
-
-    def _tell(self, net: Network, action: str, **more: str) -> None:
-        attributes = {**more, "name": net.name, "type": net.driver}
-        self.events.tell(Event("network", action, net.id, self._now(), attributes, net.scope))
-
-
-def _take_down(kernel: Kernel, things: Sequence[Thing]) -> None:
-    try:
-        take_down(kernel, things)
-    except* BasculeError as refusals:
-        raise Failed("; ".join(str(e) for e in refusals.exceptions)) from refusals

@@ -2,8 +2,6 @@
 
 It keeps the promises of kernel/protocol.py and gives the refusals that Linux gives, with Linux's errno; both are
 held to tests/kernel_cases.py.  It forwards no packets, and a link that was removed is gone at once.
-
-A few over 400 lines because it is a table of every kind of thing: refused, made, unmade, and told.
 """
 
 import errno
@@ -11,8 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import assert_never
 
+from bascule.kernel.places import Place, kind_of, lost_when_down, parent_of, place_of, places_of
 from bascule.kernel.protocol import Outcome
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 from bascule.model.endpoint import Proto
@@ -37,9 +35,6 @@ from bascule.model.thing import (
     Vlan,
     Vxlan,
 )
-
-Place = tuple[str, str]
-"""A namespace and the name of a link in it."""
 
 # net/bridge/br_private.h: BR_MAX_PORTS is 1024, and port 0 is no port.
 _PORTS_MAX = 1023
@@ -142,9 +137,9 @@ class FakeKernel:
             case Fdb(dev, mac, _, ns) if not int(mac[:2], 16) & 1 and int(mac.replace(":", ""), 16):
                 # Frames to everybody go to each destination, those for one MAC to one only.
                 taken = any((f.dev, f.mac, f.ns) == (dev, mac, ns) for f in self._facts if isinstance(f, Fdb))
-                return errno.EEXIST if taken else 0 if _place(thing) in self._ends else self._nowhere(ns)
+                return errno.EEXIST if taken else 0 if place_of(thing) in self._ends else self._nowhere(ns)
             case Address() | Up() | Neigh() | Fdb():
-                return 0 if _place(thing) in self._ends else self._nowhere(thing.ns)
+                return 0 if place_of(thing) in self._ends else self._nowhere(thing.ns)
             case Sysctl(key, _, ns):
                 named = _OF_A_LINK.fullmatch(key)
                 known = not named or named[1] in ("all", "default", "lo") or (ns, named[1]) in self._ends
@@ -156,17 +151,17 @@ class FakeKernel:
         return errno.ENODEV if ns in self._namespaces else errno.ENOENT
 
     def _why_no_link(self, thing: Link) -> int:
-        places = _places(thing)
-        if any(ns not in self._namespaces for ns, _ in places):
+        ends = places_of(thing)
+        if any(ns not in self._namespaces for ns, _ in ends):
             return errno.ENOENT
-        if any(len(name) > LINK_NAME_MAX for _, name in places):
+        if any(len(name) > LINK_NAME_MAX for _, name in ends):
             return errno.ERANGE
-        if any(place in self._ends for place in places):
+        if any(place in self._ends for place in ends):
             return errno.EEXIST
         mtu = getattr(thing, "mtu", 0)
         if mtu and mtu not in _MTU:
             return errno.EINVAL
-        parent = _parent(thing)
+        parent = parent_of(thing)
         if parent is not None and parent not in self._ends:
             return errno.ENODEV
         master = getattr(thing, "master", "")
@@ -187,7 +182,7 @@ class FakeKernel:
         if route.via is None and not end.up:
             return errno.ENETDOWN
         if route.via and not (
-            end.up and any(route.via in own.network for own in self._addresses_at(_place(route)))
+            end.up and any(route.via in own.network for own in self._addresses_at(place_of(route)))
         ):
             return errno.ENETUNREACH if route.family == 4 else errno.EHOSTUNREACH
         # Another route to the same place, whatever its next hop, is in the way.
@@ -196,20 +191,20 @@ class FakeKernel:
         return errno.EEXIST if taken else 0
 
     def _addresses_at(self, place: Place) -> list[IPInterface]:
-        return [fact.address for fact in self._facts if isinstance(fact, Address) and _place(fact) == place]
+        return [fact.address for fact in self._facts if isinstance(fact, Address) and place_of(fact) == place]
 
     def _make(self, thing: Thing) -> None:
         match thing:
             case Namespace(path):
                 self._namespaces[path] = None
             case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
-                here = _places(thing)[0]
-                peer = _places(thing)[1] if isinstance(thing, Veth) else None
-                self._ends[here] = _End(_kind(thing), thing, _born_up(thing), getattr(thing, "master", ""), peer)
+                here = places_of(thing)[0]
+                peer = places_of(thing)[1] if isinstance(thing, Veth) else None
+                self._ends[here] = _End(kind_of(thing), thing, _born_up(thing), getattr(thing, "master", ""), peer)
                 if peer:
                     self._ends[peer] = _End("veth", up=False, peer=here)
             case Up():
-                self._ends[_place(thing)].up = True
+                self._ends[place_of(thing)].up = True
             case Neigh(dev, address, _, ns):
                 for old in [f for f in self._facts if isinstance(f, Neigh)]:
                     if (old.dev, old.address, old.ns) == (dev, address, ns):
@@ -245,12 +240,12 @@ class FakeKernel:
                         self._drop(place)
                     self._sysctls = {place: s for place, s in self._sysctls.items() if place[0] != path}
             case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
-                here = _places(thing)[0]
+                here = places_of(thing)[0]
                 end = self._ends.get(here)
-                if end and end.thing is not None and end.kind == _kind(thing):
+                if end and end.thing is not None and end.kind == kind_of(thing):
                     self._drop(here)
             case Up():
-                self._down(_place(thing))
+                self._down(place_of(thing))
             case Address() | Route() | Neigh() | Fdb():
                 self._facts.pop(thing, None)
             case Sysctl():
@@ -265,7 +260,7 @@ class FakeKernel:
         end = self._ends.pop(place, None)
         if end is None:
             return
-        self._facts = {fact: None for fact in self._facts if _place(fact) != place}
+        self._facts = {fact: None for fact in self._facts if place_of(fact) != place}
         self._sysctls = {
             (ns, key): s
             for (ns, key), s in self._sysctls.items()
@@ -274,7 +269,7 @@ class FakeKernel:
         if end.peer:
             self._drop(end.peer)
         for other, its in list(self._ends.items()):
-            if its.thing is not None and _parent(its.thing) == place:
+            if its.thing is not None and parent_of(its.thing) == place:
                 self._drop(other)
             elif (other[0], its.master) == place:
                 its.master = ""
@@ -283,7 +278,9 @@ class FakeKernel:
         """A link that goes down loses its routes, and its IPv6 addresses (net/ipv6/addrconf.c: addrconf_ifdown)."""
         if place in self._ends:
             self._ends[place].up = False
-            self._facts = {fact: None for fact in self._facts if _place(fact) != place or not _lost_when_down(fact)}
+            self._facts = {
+                fact: None for fact in self._facts if place_of(fact) != place or not lost_when_down(fact)
+            }
 
     # ---- telling
 
@@ -295,10 +292,10 @@ class FakeKernel:
             case Namespace(path):
                 return path in self._namespaces
             case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
-                end = self._ends.get(_places(thing)[0])
+                end = self._ends.get(places_of(thing)[0])
                 return end is not None and end.thing == thing
             case Up():
-                end = self._ends.get(_place(thing))
+                end = self._ends.get(place_of(thing))
                 return end is not None and end.up
             case Address() | Route() | Neigh() | Fdb():
                 return thing in self._facts
@@ -312,7 +309,7 @@ class FakeKernel:
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:
         kept = list(keep)
-        places = {place for thing in kept if isinstance(thing, Link) for place in _places(thing)}
+        places = {place for thing in kept if isinstance(thing, Link) for place in places_of(thing)}
         paths = {thing.path for thing in kept if isinstance(thing, Namespace)}
         gone = [place for place, end in self._ends.items() if end.thing is not None and place not in places]
         lost = [path for path in self._namespaces if path and path not in paths]
@@ -321,6 +318,20 @@ class FakeKernel:
         for path in lost:
             self._unmake(Namespace(path))
         return [name for _, name in gone] + lost
+
+    def strays(self, things: Sequence[Thing]) -> list[Thing]:
+        stated = set(things)
+        links = {(link.ns, link.name) for link in things if isinstance(link, Vxlan)}
+        entries = (fact for fact in self._facts if isinstance(fact, Neigh | Fdb) and fact not in stated)
+        return [fact for fact in entries if (fact.ns, fact.dev) in links]
+
+    def underlay(self, address: IPAddress) -> int:
+        if address not in self._host_addresses():
+            raise Failed(f"no link of this host has the address {address}")
+        return 1500
+
+    def _host_addresses(self) -> set[IPAddress]:
+        return {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
 
     def routes(self) -> list[IPNetwork]:
         found = dict.fromkeys(self._routes)
@@ -335,8 +346,7 @@ class FakeKernel:
         return {"lo": "", **{name: end.kind for (ns, name), end in self._ends.items() if not ns}}
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
-        own = {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
-        if int(host) and not host.is_loopback and host not in own:
+        if int(host) and not host.is_loopback and host not in self._host_addresses():
             raise Failed("cannot assign requested address")
         return self._held.get((proto, port))
 
@@ -382,34 +392,3 @@ def _outcome(rule: Rule, held: bool, refused: int) -> Outcome:
 
 def _born_up(thing: Link) -> bool:
     return not isinstance(thing, Macvlan | Ipvlan)
-
-
-def _kind(thing: Link) -> str:
-    return thing.kind if isinstance(thing, Dummy) else type(thing).__name__.lower()
-
-
-def _places(thing: Link) -> tuple[Place, ...]:
-    """Where the link is, and its far end if it is a pair."""
-    here = (thing.ns, thing.name)
-    return (here, (thing.peer_ns, thing.peer)) if isinstance(thing, Veth) else (here,)
-
-
-def _parent(thing: Link) -> Place | None:
-    """The link that it is made of; macvlans and ipvlans are the host's, wherever they are."""
-    match thing:
-        case Macvlan() | Ipvlan():
-            return ("", thing.parent)
-        case Vlan():
-            return (thing.ns, thing.parent)
-        case Bridge() | Veth() | Vxlan() | Dummy():
-            return None
-        case _:
-            assert_never(thing)
-
-
-def _place(thing: Address | Up | Route | Neigh | Fdb) -> Place:
-    return (thing.ns, thing.link if isinstance(thing, Address | Up) else thing.dev)
-
-
-def _lost_when_down(fact: Address | Route | Neigh | Fdb) -> bool:
-    return isinstance(fact, Route) or (isinstance(fact, Address) and fact.address.version == 6)
