@@ -26,6 +26,7 @@ from bascule.model.thing import (
     Address,
     Apart,
     Bridge,
+    Closed,
     Dummy,
     Fdb,
     Forward,
@@ -41,8 +42,10 @@ from bascule.model.thing import (
     Sysctl,
     Thing,
     Together,
+    Underlay,
     Up,
     Veth,
+    Vtep,
     Vxlan,
 )
 
@@ -309,6 +312,10 @@ def every_kind_of_rule_comes_and_goes(kernel: Kernel, box: str) -> None:  # noqa
         Port("bv-x"),
         Lawful("bv-x", "02:00:00:00:00:09", (ip_address("10.99.0.2"), six)),
         Apart("bv-x"),
+        Closed(6),
+        Underlay(4789),
+        Vtep(FAR),
+        Vtep(six),
     ]
     assert told(kernel.add(rules)) == " ".join(["made"] * len(rules))
     assert kernel.missing(rules) == []

@@ -67,7 +67,7 @@ class Host:
         self.engine.cluster.close()
 
     def enter(self, *, found: bool = False) -> None:
-        self.engine.cluster.join(Joining(found, (self.url,), self.address, self.name))
+        self.engine.cluster.join(Joining(found, self.address, self.name, (self.url,)))
 
     def network(self, name: str, *subnets: str) -> Network:
         pools = tuple(PoolSpec(ip_network(subnet)) for subnet in subnets)

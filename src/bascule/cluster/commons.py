@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bascule.cluster import keys
 from bascule.cluster.lease import Lease
 from bascule.engine.cluster import State
-from bascule.model.cluster import Alive, Membership, Node
+from bascule.model.cluster import Alive, Membership, Node, StoreAccess
 from bascule.store.etcd import EtcdStore
 from bascule.store.etcdclient import Access, Etcd
 
@@ -23,8 +23,8 @@ class Timing:
     repair: float = 30.0
 
 
-def access(me: Membership) -> Access:
-    return Access(me.endpoints, me.user, me.password, me.ca, me.cert, me.key)
+def access(store: StoreAccess) -> Access:
+    return Access(store.endpoints, store.user, store.password, store.ca, store.cert, store.key)
 
 
 class Commons:

@@ -5,21 +5,24 @@ start.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 
 from bascule.engine.cluster import NOT_IN, Cluster, Joining, NoCluster, Seen, Status
 from bascule.engine.shared import Shared
-from bascule.model.cluster import Membership
+from bascule.model.cluster import Membership, StoreAccess
 from bascule.model.endpoint import EndpointSpec
-from bascule.model.errors import Conflict, Unavailable
+from bascule.model.errors import Conflict, Invalid, Unavailable
 from bascule.model.network import Network
 
 
 class Gate:
-    """*lease* and *grace* are seconds: see `cluster.commons.Timing`."""
+    """*lease* and *grace* are seconds: see `cluster.commons.Timing`.  *store* is where the daemon was told that the
+    cluster's etcd is; it wins over what a member remembers."""
 
-    def __init__(self, lease: int = 10, grace: float = 60.0) -> None:
+    def __init__(self, lease: int = 10, grace: float = 60.0, store: StoreAccess | None = None) -> None:
         self._times = (lease, grace)
+        self._store = store or StoreAccess()
         self._shared: Shared | None = None
         self._changing = Lock()
         self._now: Cluster = NoCluster()
@@ -30,6 +33,8 @@ class Gate:
         if me is not None:
             from bascule.cluster.inside import Inside
 
+            if self._store.endpoints:
+                me = replace(me, store=self._store)
             self._now = Inside(shared, me, *self._times)
 
     def close(self) -> None:
@@ -61,13 +66,18 @@ class Gate:
                 )
             from bascule.cluster.inside import Inside, join
 
-            self._now = Inside(self._shared, join(self._shared, how), *self._times)
+            self._now = Inside(self._shared, join(self._shared, how, self._reach(how)), *self._times)
             try:
                 self._now.settle()
             except Unavailable:
                 # It is a member all the same, and goes on asking.
                 pass
             return self._now.me
+
+    def _reach(self, how: Joining) -> StoreAccess:
+        if not how.store and not self._store.endpoints:
+            raise Invalid("where is the cluster's store?  Say --store, or start the daemon with --cluster-store")
+        return replace(self._store, endpoints=how.store or self._store.endpoints)
 
     def leave(self, *, force: bool = False) -> None:
         with self._changing:

@@ -11,7 +11,7 @@ from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Joining, Seen, Status
 from bascule.engine.shared import Shared
-from bascule.model.cluster import Ledger, Membership, Node
+from bascule.model.cluster import Ledger, Membership, Node, StoreAccess
 from bascule.model.codec import decode, encode
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Failed, Unavailable
@@ -55,7 +55,7 @@ class Inside:
     # ---- for people
 
     def join(self, how: Joining) -> Membership:
-        raise Conflict(f"this node is in a cluster, and not to be in that of {', '.join(how.endpoints)}")
+        raise Conflict(f"this node is in a cluster already, as {self.me.name}, and cannot join as {how.name}")
 
     def leave(self, *, force: bool = False) -> None:
         busy = sorted({ep.name for net in self._shared.networks() for ep in self._shared.endpoints(net.id)})
@@ -93,7 +93,7 @@ class Inside:
 
 def _forget(me: Membership) -> None:
     """The node is not there any more, and has no endpoints and no addresses."""
-    etcd = Etcd(access(me))
+    etcd = Etcd(access(me.store))
     try:
         etcd.guard(keys.IDENTITY, me.cluster)
         reaping.take_out(etcd, [item for item, one in reaping.records(etcd) if one.node == me.id])
@@ -103,7 +103,7 @@ def _forget(me: Membership) -> None:
         etcd.close()
 
 
-def join(shared: Shared, how: Joining) -> Membership:
+def join(shared: Shared, how: Joining, store: StoreAccess) -> Membership:
     """The host's node is in the cluster's store, and its membership in its own.  With *how.found* the cluster is
     made.  Raises Conflict where there is one already, or a node of that name; Failed where there is none."""
     mtu = shared.kernel.underlay(how.address)
@@ -115,16 +115,11 @@ def join(shared: Shared, how: Joining) -> Membership:
         mtu=mtu,
         epoch=1,
         joined=time.time_ns(),
-        endpoints=how.endpoints,
-        user=how.user,
-        password=how.password,
-        ca=how.ca,
-        cert=how.cert,
-        key=how.key,
+        store=store,
     )
-    etcd = Etcd(access(me))
+    etcd = Etcd(access(me.store))
     try:
-        identity = _found(etcd, how) if how.found else _identity(etcd, how)
+        identity = _found(etcd, how.port) if how.found else _identity(etcd)
         etcd.guard(keys.IDENTITY, identity)
         me = replace(me, cluster=identity, port=int(json.loads(identity)["port"]))
         nodes = _enter(etcd, me)
@@ -134,22 +129,22 @@ def join(shared: Shared, how: Joining) -> Membership:
     return me
 
 
-def _found(etcd: Etcd, how: Joining) -> str:
-    identity = json.dumps({"id": secrets.token_hex(16), "port": how.port}, sort_keys=True)
+def _found(etcd: Etcd, port: int) -> str:
+    identity = json.dumps({"id": secrets.token_hex(16), "port": port}, sort_keys=True)
     ledger = Ledger("networks", 0)
     made = etcd.transact(
         {keys.IDENTITY: identity, f"{keys.SHARED}ledger/{ledger.id}": encode(ledger)}, (), {keys.IDENTITY: 0}
     )
     if made is None:
-        raise Conflict(f'there is a cluster at {", ".join(how.endpoints)} already: use "bascule cluster join"')
+        raise Conflict('there is a cluster in this store already: use "bascule cluster join"')
     return identity
 
 
-def _identity(etcd: Etcd, how: Joining) -> str:
+def _identity(etcd: Etcd) -> str:
     for item in etcd.list(keys.IDENTITY).items:
         if item.key == keys.IDENTITY:
             return item.value
-    raise Failed(f'there is no cluster at {", ".join(how.endpoints)}: use "bascule cluster init" on its first host')
+    raise Failed('there is no cluster in this store: use "bascule cluster init" on its first host')
 
 
 def _enter(etcd: Etcd, me: Membership) -> list[Node]:

@@ -47,7 +47,7 @@ class Member:
         self._common: Commons | None = None
         self._reaper = reaping.Reaper()
         self._repaired = time.monotonic()
-        self._etcd = Etcd(access(me))
+        self._etcd = Etcd(access(me.store))
         self._etcd.guard(keys.IDENTITY, me.cluster)
         self._thread = Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()

@@ -28,15 +28,11 @@ class Joining:
     """How a host is to become a member.  *found*: it is the cluster's first, which is made with it."""
 
     found: bool
-    endpoints: tuple[str, ...]
     address: IPAddress
     name: str
+    store: tuple[str, ...] = ()
+    """Where the cluster's etcd is; none: where the daemon was told that it is."""
     port: int = VXLAN_PORT
-    user: str = ""
-    password: str = ""
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

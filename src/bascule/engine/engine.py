@@ -82,7 +82,7 @@ class Engine:
         self.telling = Telling(self._intent, self.names, self.proxy, self.events, self.cluster, self._upstream, now)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
         self._changes = Changes(self._intent, kernel, Ports(self.settings.ports, kernel.port_holder), self.settings)
-        self._shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, self.telling.tell)
+        self.shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, self.telling.tell)
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,7 +106,7 @@ class Engine:
             self.leases.on_change(self._relet)
             ends = [ep for ep in self.store.all(Endpoint) if leased(self._intent.by_id(ep.network))]
             agree(self.leases, {ep.id: (ep, self.sandbox(ep.sandbox)) for ep in ends}, self._relet)
-        self.cluster.begin(self._shared)
+        self.cluster.begin(self.shared)
 
     def reload(self, settings: Settings) -> None:
         """New networks follow *settings* from now on; those that are there stay as they are."""
@@ -161,7 +161,7 @@ class Engine:
         while (shared := self.cluster.propose(net)) is None:
             with self._lock:
                 net = self._decide.network(spec)
-        return self._shared.adopt(shared)
+        return self.shared.adopt(shared)
 
     def _make(self, net: Network) -> Network:
         self.store.commit(put=[net])
@@ -183,7 +183,7 @@ class Engine:
         net = self._removable(ref)
         if net.tunnel:
             self.cluster.withdraw(net)
-            self._shared.drop(net.id)
+            self.shared.drop(net.id)
             return net
         with self._lock:
             net = self._removable(net.id)

@@ -62,6 +62,14 @@ class Shared:
     def remotes(self, network: str) -> list[Remote]:
         return self.intent.store.where(Remote, "network", network)
 
+    def peers(self, net: Network) -> list[Node]:
+        """The nodes that have endpoints on the network, as far as this one knows, by name."""
+        there = {one.node for one in self.remotes(net.id)} if net.tunnel else set()
+        me = self.membership()
+        if me is not None and net.tunnel and self.endpoints(net.id):
+            there.add(me.id)
+        return sorted((node for node in self.nodes() if node.id in there), key=lambda node: node.name)
+
     # ---- being a member
 
     def enrol(self, membership: Membership, nodes: Sequence[Node]) -> None:

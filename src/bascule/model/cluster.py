@@ -77,6 +77,19 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """Where the cluster's etcd is (`https://host:2379`, several), and who we are to it; *ca*, *cert* and *key* are
+    paths."""
+
+    endpoints: tuple[str, ...] = ()
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """What this host knows of the cluster that it is in, so that it finds it again.  *id* is its node's."""
 
@@ -88,10 +101,4 @@ class Membership:
     epoch: int
     joined: int
     port: int = VXLAN_PORT
-    endpoints: tuple[str, ...] = ()
-    """Of the store: `https://host:2379`."""
-    user: str = ""
-    password: str = field(default="", repr=False)
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
+    store: StoreAccess = field(default_factory=StoreAccess)

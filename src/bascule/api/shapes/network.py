@@ -10,6 +10,7 @@ from bascule.api.shapes import filters, times, values
 from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import Filters
 from bascule.model.addresses import IPAddress, IPNetwork, family
+from bascule.model.cluster import Node
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Invalid
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
@@ -128,10 +129,11 @@ def _pools(bodies: Sequence[PoolBody]) -> tuple[PoolSpec, ...]:
     return tuple(pools)
 
 
-def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> answer.Network:
-    """A network as list and inspect show it; *members* are its endpoints by container id."""
+def show(net: Network, members: Mapping[str, Endpoint] | None = None, peers: Sequence[Node] = ()) -> answer.Network:
+    """A network as list and inspect show it; *members* are its endpoints by container id, *peers* the hosts that
+    one of several hosts is on."""
     ipam_options = None if net.ipam_options is None else dict(net.ipam_options)
-    return {
+    shown: answer.Network = {
         "Name": net.name,
         "Id": net.id,
         "Created": times.rfc3339(net.created),
@@ -147,9 +149,18 @@ def show(net: Network, members: Mapping[str, Endpoint] | None = None) -> answer.
         "ConfigFrom": {"Network": net.config_from},
         "ConfigOnly": net.config_only,
         "Containers": {key: _member(ep) for key, ep in (members or {}).items()},
-        "Options": dict(net.options),
+        "Options": _options(net),
         "Labels": dict(net.labels),
     }
+    if peers:
+        shown["Peers"] = [{"Name": node.name, "IP": str(node.address)} for node in peers]
+    return shown
+
+
+def _options(net: Network) -> dict[str, str]:
+    """Docker tells of an overlay network which VXLAN identifiers it has."""
+    told = {"com.docker.network.driver.overlay.vxlanid_list": str(net.tunnel.vni)} if net.tunnel else {}
+    return {**told, **net.options}
 
 
 def _config(net: Network) -> list[answer.IpamConfig] | None:

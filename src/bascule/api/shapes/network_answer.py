@@ -36,6 +36,13 @@ class Member(TypedDict):
     IPv6Address: str
 
 
+class Peer(TypedDict):
+    """A host with endpoints on a network of several."""
+
+    Name: str
+    IP: str
+
+
 class Network(TypedDict):
     """A network.  Containers is by container id, and empty in a list from 1.28 on."""
 
@@ -55,6 +62,7 @@ class Network(TypedDict):
     Containers: dict[str, Member]
     Options: dict[str, str]
     Labels: dict[str, str]
+    Peers: NotRequired[list[Peer]]
 
 
 class NetworkCreated(TypedDict):
