@@ -10,6 +10,7 @@ from bascule.api.openapi import Schema, document, operations
 from bascule.api.routes import (
     ROUTES,
     archive,
+    cluster,
     containers,
     elsewhere,
     events,
@@ -83,6 +84,7 @@ TITLES: dict[str, tuple[Route, ...]] = {
     "Containers": (*containers.ROUTES, *streams.ROUTES, *archive.ROUTES),
     "Images": images.ROUTES,
     "Volumes": volumes.ROUTES,
+    "Several hosts": cluster.ROUTES,
     "The daemon": (*system.ROUTES, *events.ROUTES),
     "Answered with a reason why not": elsewhere.ROUTES,
 }

@@ -50,6 +50,7 @@ def text() -> str:
         ],
         "Images": [n for m in ("image", "image_transfer") for n in MODULES[m]],
         "Volumes": [n for n in manual.names() if n.startswith("volume ")],
+        "Several hosts": [n for n in manual.names() if n.startswith("cluster ")],
         "The rest": [n for m in ("system", "completion", "daemon") for n in MODULES[m]],
     }
     for title, names in titles.items():

@@ -13,6 +13,7 @@ holds `kernel/nft.py` to, and that `tests/root/test_firewall.py` compares with w
 
     src/bascule/model/firewall.py      what can be said (Publish, Forward, Lawful, ...), and which elements say it
     src/bascule/kernel/nft.py          the rule set as text                                          pure
+    src/bascule/kernel/nftsets.py      its sets and maps                                             pure
     src/bascule/wire/nftelements.py    elements as netlink messages                                  pure
     src/bascule/kernel/tables.py       our tables in the kernel: load, change, tell what differs
     src/bascule/kernel/watch.py        hears when somebody else changes them
@@ -51,6 +52,7 @@ An `accept` there lets a packet past all of our rules, isolation included.
 | the host | an endpoint | yes |
 | the host | a published port, by 127.0.0.1 | yes; ::1: by the [proxy](decisions/004-proxy.md) |
 | anybody else | a port published at 127.0.0.1 | no |
+| a host that is not in the cluster | the port of overlay networks | no |
 | transit through the host | somebody else's port of the same number | untouched |
 | | any | as before us: nothing where this host did not forward, everything where it did |
 

@@ -6,8 +6,12 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+
+from bascule.kernel.namespaces import in_namespace
 
 UNPACKED = Path(__file__).parents[1] / ".etcd/usr/bin/etcd"
 ETCD = str(UNPACKED) if UNPACKED.exists() else shutil.which("etcd") or ""
@@ -23,6 +27,9 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+LOOPBACK: Mapping[str, str] = MappingProxyType({})
+
+
 class Member:
     """One member, running until it is killed."""
 
@@ -34,12 +41,24 @@ class Member:
         peers: dict[str, int],
         more: Sequence[str] = (),
         scheme: str = "http",
+        *,
+        hosts: Mapping[str, str] = LOOPBACK,
+        netns: str = "",
     ) -> None:
-        self.url = f"{scheme}://127.0.0.1:{client}"
+        """*peers* are all members' ports by name, *hosts* their addresses; *netns* the path of the namespace that
+        this one lives in."""
+
+        def at(who: str) -> str:
+            return hosts.get(who, "127.0.0.1")
+
+        self.url = f"{scheme}://{at(name)}:{client}"
+        self._netns = netns
         self._log = directory / f"{name}.log"
-        peer = f"http://127.0.0.1:{peers[name]}"
-        together = ",".join(f"{n}=http://127.0.0.1:{port}" for n, port in peers.items())
+        self._data = directory / name
+        peer = f"http://{at(name)}:{peers[name]}"
+        together = ",".join(f"{n}=http://{at(n)}:{port}" for n, port in peers.items())
         self._command = [
+            *(("nsenter", f"--net={netns}") if netns else ()),
             *(ETCD, "--name", name, "--data-dir", str(directory / name)),
             *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", together),
@@ -60,22 +79,39 @@ class Member:
         self._process.kill()
         self._process.wait()
 
+    def wipe(self) -> None:
+        """Another one in its place, that has nothing; it answers."""
+        self.kill()
+        shutil.rmtree(self._data)
+        self.start()
+        self.wait()
+
     def wait(self) -> None:
         """Answers /health, over plain HTTP."""
         deadline = time.monotonic() + 60
         host, port = self.url.rpartition("/")[2].split(":")
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self._log.read_text()[-2000:]
-            connection = http.client.HTTPConnection(host, int(port), timeout=1)
-            try:
-                connection.request("GET", "/health")
-                if b"true" in connection.getresponse().read():
-                    return
-            except (OSError, http.client.HTTPException):
-                os.sched_yield()
-            finally:
-                connection.close()
+            if self._healthy(host, int(port)):
+                return
+            os.sched_yield()
         raise AssertionError(f"etcd does not answer: {self._log.read_text()[-2000:]}")
+
+    def _healthy(self, host: str, port: int) -> bool:
+        if self._netns:
+            return in_namespace(self._netns, partial(_answers, host, port))
+        return _answers(host, port)
+
+
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=1)
+    try:
+        connection.request("GET", "/health")
+        return b"true" in connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def members(directory: Path, count: int) -> list[Member]:

@@ -63,6 +63,12 @@ class FaultyKernel:
     def missing(self, things: Sequence[Thing]) -> list[Thing]:
         return self.inner.missing(things)
 
+    def strays(self, things: Sequence[Thing]) -> list[Thing]:
+        return self.inner.strays(things)
+
+    def underlay(self, address: IPAddress) -> int:
+        return self.inner.underlay(address)
+
     def guard(self, rules: Sequence[Rule]) -> None:
         self._countdown.step()
         self.inner.guard(rules)

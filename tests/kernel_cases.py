@@ -13,15 +13,20 @@ from dataclasses import replace
 
 import pytest
 
+from bascule.drivers import overlay
 from bascule.kernel.apply import bring_up, repair, shift, take_down
 from bascule.kernel.protocol import Kernel, Outcome
 from bascule.model.addresses import ip_address, ip_interface, ip_network
+from bascule.model.cluster import Remote, Tunnel
+from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed, KernelError
 from bascule.model.firewall import Rule
+from bascule.model.network import Network
 from bascule.model.thing import (
     Address,
     Apart,
     Bridge,
+    Closed,
     Dummy,
     Fdb,
     Forward,
@@ -37,8 +42,10 @@ from bascule.model.thing import (
     Sysctl,
     Thing,
     Together,
+    Underlay,
     Up,
     Veth,
+    Vtep,
     Vxlan,
 )
 
@@ -305,6 +312,10 @@ def every_kind_of_rule_comes_and_goes(kernel: Kernel, box: str) -> None:  # noqa
         Port("bv-x"),
         Lawful("bv-x", "02:00:00:00:00:09", (ip_address("10.99.0.2"), six)),
         Apart("bv-x"),
+        Closed(6),
+        Underlay(4789),
+        Vtep(FAR),
+        Vtep(six),
     ]
     assert told(kernel.add(rules)) == " ".join(["made"] * len(rules))
     assert kernel.missing(rules) == []
@@ -353,6 +364,49 @@ def a_vxlan_is_a_port_of_its_bridge(kernel: Kernel, box: str) -> None:
     assert kernel.missing([vxlan]) == [vxlan]
 
 
+def an_overlay_network_comes_and_goes_with_what_is_on_other_hosts(kernel: Kernel, box: str) -> None:
+    own, far = ip_interface("10.98.0.2/24"), ip_interface("fd98::9/64")
+    tunnel = Tunnel(4096, 1450, local=FAR, mac="02:00:00:00:00:0b")
+    net = Network("ca5e", "case", "overlay", 1, ipv6=True, link="br-over", tunnel=tunnel)
+    ep = Endpoint(
+        "e1", net.id, "s1", "e1", 1, (own,), mac="02:00:00:00:01:02", link="bv-e1", ifname="eth0", key=box
+    )
+    there = [
+        Remote(
+            f"r{n}",
+            net.id,
+            "n2",
+            1,
+            1,
+            f"r{n}",
+            FAR + 1,
+            (ip_interface(f"{far.ip + n}/64"),),
+            f"02:00:00:00:02:{n:02x}",
+        )
+        for n in range(3)
+    ]
+    remote = [thing for one in there for thing in overlay.remote(net, one)]
+    things: list[Thing] = [*overlay.network(net), *overlay.endpoint(net, ep), *remote]
+    kernel.guard([])
+    kernel.add([Namespace(box)])
+    before = kernel.dump()
+    assert told(kernel.add(things)) == " ".join(["made"] * len(things))
+    assert kernel.missing(things) == []
+    # One of them moves to another host.
+    moved = replace(there[0], via=FAR + 2)
+    shift(kernel, overlay.remote(net, there[0]), overlay.remote(net, moved))
+    assert kernel.missing(overlay.remote(net, moved)) == []
+    assert kernel.missing(overlay.remote(net, there[0])) == overlay.remote(net, there[0])[:1]
+    shift(kernel, overlay.remote(net, moved), overlay.remote(net, there[0]))
+    assert kernel.strays(things) == []
+    assert set(kernel.strays([t for t in things if t not in remote[:2]])) == set(remote[:2])
+    assert kernel.remove(remote[::-1]) == []
+    assert kernel.missing(things) == remote
+    assert kernel.remove([thing for thing in things[::-1] if thing not in remote]) == []
+    kernel.settle()
+    assert kernel.dump() == before
+
+
 # ---- sweeping, and what the host has
 
 
@@ -393,6 +447,13 @@ def routes_of_a_namespace_are_not_the_hosts(kernel: Kernel, box: str) -> None:
     before = set(kernel.routes())
     kernel.add([Address("eth2", ip_interface("10.96.0.1/24"), box)])
     assert set(kernel.routes()) == before
+
+
+def the_link_below_a_tunnel_has_an_mtu(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    kernel.add(NETWORK)
+    assert kernel.underlay(GATEWAY.address.ip) == 1500
+    with pytest.raises(Failed, match=r"no link of this host has the address 192\.0\.2\.7"):
+        kernel.underlay(FAR)
 
 
 def links_are_told_by_kind(kernel: Kernel, box: str) -> None:
@@ -539,12 +600,14 @@ CASES: tuple[Case, ...] = (
     a_sysctl_has_its_value_and_goes_with_its_link,
     a_neighbour_is_replaced,
     a_vxlan_is_a_port_of_its_bridge,
+    an_overlay_network_comes_and_goes_with_what_is_on_other_hosts,
     sweep_removes_what_is_not_kept_and_tells_it,
     sweep_leaves_exactly_what_is_stated_on_links_that_are_ours_alone,
     routes_are_what_the_host_has_an_address_in_or_a_route_to,
     routes_of_a_namespace_are_not_the_hosts,
     links_are_told_by_kind,
     links_are_told_as_they_are,
+    the_link_below_a_tunnel_has_an_mtu,
     a_port_cannot_be_had_on_an_address_that_is_not_the_hosts,
     flows_of_nobody_are_forgotten,
     a_refusal_leaves_nothing_behind,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bascule.model.addresses import IPAddress, ip_address, ip_network
+from bascule.model.cluster import StoreAccess
 from bascule.model.errors import Invalid
 from bascule.model.names import check_link_name
 from bascule.model.settings import DEFAULT_POOLS, AddressPool, Settings
@@ -36,6 +37,9 @@ class Configuration:
     tls: Mapping[str, str] = field(default_factory=dict)
     """cacert, cert, key: paths; all three or none."""
     labels: tuple[str, ...] = ()
+    cluster_store: StoreAccess = field(default_factory=StoreAccess)
+    cluster_times: tuple[int, float] = (10, 60.0)
+    """Seconds: a node's lease, and how long the endpoints of one that has gone stay."""
 
 
 # key in the file, flag's words, help, several?
@@ -71,6 +75,14 @@ KEYS: tuple[tuple[str, str, str, bool], ...] = (
     ("tlscacert", "--tlscacert", "certificate authority that signed the clients' certificates", False),
     ("tlscert", "--tlscert", "the server's certificate", False),
     ("tlskey", "--tlskey", "the server's key", False),
+    ("cluster-store", "--cluster-store", "the cluster's etcd: https://host:2379, several times for several", True),
+    ("cluster-store-cacert", "--cluster-store-cacert", "authority that signed its certificates", False),
+    ("cluster-store-cert", "--cluster-store-cert", "our certificate for it", False),
+    ("cluster-store-key", "--cluster-store-key", "the certificate's key", False),
+    ("cluster-store-user", "--cluster-store-user", "our name in it", False),
+    ("cluster-store-password-file", "--cluster-store-password-file", "file with our password there", False),
+    ("cluster-lease", "--cluster-lease", "seconds without a sign after which a node is suspected (10)", False),
+    ("cluster-grace", "--cluster-grace", "seconds after that until its endpoints are taken out (60)", False),
     ("labels", "--label", "key=value, shown by info", True),
 )
 
@@ -142,7 +154,34 @@ def build(told: Mapping[str, Any]) -> Configuration:
         conmon=str(told.get("conmon", "conmon")),
         tls=tls,
         labels=tuple(told.get("labels", ())),
+        cluster_store=_store(told),
+        cluster_times=(max(1, int(_seconds(told, "cluster-lease", 10))), _seconds(told, "cluster-grace", 60)),
     )
+
+
+def _store(told: Mapping[str, Any]) -> StoreAccess:
+    def text(key: str) -> str:
+        return str(told.get(f"cluster-store{key}", ""))
+
+    password = ""
+    if text("-password-file"):
+        try:
+            password = Path(text("-password-file")).read_text().strip()
+        except OSError as why:
+            raise Invalid(f"cluster-store-password-file: {why}") from why
+    return StoreAccess(
+        tuple(told.get("cluster-store", ())), text("-user"), password, text("-cacert"), text("-cert"), text("-key")
+    )
+
+
+def _seconds(told: Mapping[str, Any], key: str, default: int) -> float:
+    try:
+        found = float(told.get(key, default))
+    except (TypeError, ValueError):
+        found = -1
+    if not 0 < found < 1e6:
+        raise Invalid(f"invalid {key} {told.get(key)!r}: seconds are expected")
+    return found
 
 
 _DEFAULTS = {"log-level": "info", "log-format": "text", "icc": "true", "ip-forward-no-drop": "false"}

@@ -20,6 +20,7 @@ from pathlib import Path
 from zlib import crc32
 
 from bascule.api.server import Server
+from bascule.cluster.gate import Gate
 from bascule.configuration import Configuration, load, parser
 from bascule.containers.containers import Containers
 from bascule.dhcp.client import DhcpClient
@@ -48,12 +49,19 @@ def build_kernel(settings: Settings) -> LinuxKernel:
 
 
 def build_engine(
-    settings: Settings, kernel: LinuxKernel, names: ResolverClient, proxy: ProxyClient, leases: DhcpClient
+    settings: Settings,
+    kernel: LinuxKernel,
+    names: ResolverClient,
+    proxy: ProxyClient,
+    leases: DhcpClient,
+    cluster: Gate | None = None,
 ) -> Engine:
     """An engine on *kernel*, its store on disk."""
     store = SqliteStore(f"{settings.data_root}/bascule.db")
     upstream = lambda: settings.nameservers or host_servers()  # noqa: E731
-    return Engine(kernel, store, settings, names=names, proxy=proxy, leases=leases, upstream=upstream)
+    return Engine(
+        kernel, store, settings, names=names, proxy=proxy, leases=leases, cluster=cluster, upstream=upstream
+    )
 
 
 class Daemon:
@@ -69,7 +77,8 @@ class Daemon:
         self._proxy = ProxyClient(told.settings.exec_root)
         self._leases = DhcpClient(told.settings.exec_root)
         self._kernel = build_kernel(told.settings)
-        self.engine = build_engine(told.settings, self._kernel, self._names, self._proxy, self._leases)
+        gate = Gate(*told.cluster_times, told.cluster_store)
+        self.engine = build_engine(told.settings, self._kernel, self._names, self._proxy, self._leases, gate)
         self.containers = Containers(self.engine, told.settings, runtime=told.runtime, conmon=told.conmon)
         self.server = Server(self.engine, self.containers, told)
         self._stop = asyncio.Event()

@@ -12,10 +12,12 @@ import pytest
 from tests.etcd_server import ETCD, REASON, Member, free_ports, members
 from tests.store_cases import CASES, Case, names, network
 
+from bascule.model.codec import encode
 from bascule.model.errors import Failed, Invalid, Unavailable
 from bascule.model.network import Network
 from bascule.store.etcd import EtcdStore
-from bascule.store.etcdclient import Access, Etcd, Item, Lost
+from bascule.store.etcdclient import Access, Etcd, Lost, Replaced
+from bascule.store.etcdwire import Item
 from bascule.store.protocol import Storable
 
 needs_etcd = pytest.mark.skipif(not ETCD, reason=REASON)
@@ -114,6 +116,23 @@ def test_an_object_that_cannot_be_read_is_refused_by_name(etcd: Etcd, prefix: st
     etcd.transact({f"{prefix}song/x": "{}"}, [f"{prefix}network/x"])
     with pytest.raises(Failed, match="song/x: an object of an unknown kind"):
         EtcdStore(etcd, prefix)
+
+
+@needs_etcd
+def test_another_store_in_the_place_of_the_one_that_was_joined_is_neither_read_nor_written(
+    etcd: Etcd, prefix: str
+) -> None:
+    etcd.transact({f"{prefix}cluster": "ours", f"{prefix}s/network/a": encode(network("a"))})
+    etcd.guard(f"{prefix}cluster", "ours")
+    store = EtcdStore(etcd, f"{prefix}s/", pause=0.01)
+    assert store.attempt(put=[network("b")], absent=[network("b")])
+    assert not store.attempt(put=[network("b")], absent=[network("b")])
+    etcd.guard(f"{prefix}cluster", "other")
+    for ask in (store.refresh, lambda: store.commit(put=[network("c")]), lambda: etcd.list(prefix)):
+        with pytest.raises(Replaced, match="it is not the store that it was"):
+            ask()
+    assert names(store) == "a:a b:b"
+    store.close()
 
 
 # ---- several
@@ -339,7 +358,7 @@ def test_a_difference_that_came_while_the_watch_was_lost_is_heard(tmp_path: Path
 def test_a_server_that_is_not_there_is_told_by_the_deadline() -> None:
     (port,) = free_ports(1)
     etcd = Etcd(Access((f"http://127.0.0.1:{port}",), deadline=0.2))
-    with pytest.raises(Unavailable, match=r"cluster store: kv/range: .*refused"):
+    with pytest.raises(Unavailable, match=r"cluster store: kv/txn: .*refused"):
         EtcdStore(etcd, "/x/")
 
 

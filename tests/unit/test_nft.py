@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docs import generate_firewall
 
-from bascule.kernel import nft
+from bascule.kernel import nft, nftsets
 from bascule.model.addresses import ip_address
 from bascule.model.errors import Invalid
 from bascule.model.firewall import (
@@ -27,6 +27,8 @@ from bascule.model.firewall import (
     Rule,
     Together,
     Trusted,
+    Underlay,
+    Vtep,
     elements,
 )
 
@@ -65,6 +67,9 @@ EVERY_KIND: list[Rule] = [
     Trusted("eth0", BRIDGE),
     Closed(4),
     Closed(6),
+    Underlay(4789),
+    Vtep(A4),
+    Vtep(A6),
 ]
 
 
@@ -101,19 +106,19 @@ def test_every_set_that_a_rule_touches_is_declared_with_as_many_parts() -> None:
     wrong = [
         str(element)
         for element in every(EVERY_KIND)
-        if len(nft.SETS[element.family, element.set].key) != len(element.key)
-        or len(nft.SETS[element.family, element.set].value) != len(element.value)
+        if len(nftsets.SETS[element.family, element.set].key) != len(element.key)
+        or len(nftsets.SETS[element.family, element.set].value) != len(element.value)
     ]
     assert wrong == []
 
 
 def test_every_set_is_touched_by_some_rule_and_asked_by_some_chain() -> None:
     touched = {(element.family, element.set) for element in every(EVERY_KIND)}
-    assert sorted(set(nft.SETS) - touched) == []
+    assert sorted(set(nftsets.SETS) - touched) == []
     asked = {
         (c.family, word[1:]) for c in nft.CHAINS for text, _ in c.rules for word in text.split() if word[0] == "@"
     }
-    assert sorted(set(nft.SETS) - asked) == []
+    assert sorted(set(nftsets.SETS) - asked) == []
 
 
 def test_every_rule_ends_in_its_purpose() -> None:

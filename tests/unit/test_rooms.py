@@ -18,11 +18,12 @@ MAY: dict[str, set[str]] = {
     "proxy": {"model", "engine.proxy"},
     "dhcp": {"model", "kernel", "engine.leases"},
     "engine": {"model", "drivers", "ipam", "store", "kernel"},
+    "cluster": {"model", "ipam", "drivers", "store", "engine.cluster", "engine.shared"},
     "containers": {"model", "engine", "kernel", "store"},
     "api": {"model", "engine", "containers"},
     "cli": {"model.names", "model.errors", "api.shapes"},
 }
-PURE = ("model", "wire", "ipam", "drivers", "dns/zone.py", "api/shapes", "kernel/nft.py")
+PURE = ("model", "wire", "ipam", "drivers", "dns/zone.py", "api/shapes", "kernel/nft.py", "kernel/nftsets.py")
 IMPURE = {"socket", "subprocess", "threading", "asyncio", "time", "random", "secrets", "select", "signal"}
 # `os` is impure too, but for os.strerror: a table lookup.
 MAY_USE_OS = {"model/errors.py"}
@@ -30,7 +31,7 @@ MAX_LINES = 400
 MAX_FUNCTION = 40
 # What is longer, for a reason told at its top.  These numbers may only be lowered.
 LONG_FILES: dict[str, int] = {}
-LONG_FUNCTIONS = {"model/firewall.py elements": 68}
+LONG_FUNCTIONS = {"model/firewall.py elements": 56}
 
 
 def files() -> Iterator[Path]:

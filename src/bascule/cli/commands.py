@@ -1,6 +1,7 @@
 """The index of commands: which module has which.  Nothing is imported until a command is typed."""
 
 NOUNS = {
+    "cluster": "Manage several hosts as one",
     "container": "Manage containers",
     "image": "Manage images",
     "network": "Manage networks",
@@ -35,12 +36,22 @@ MODULES: dict[str, tuple[str, ...]] = {
     "image_transfer": ("import", "load", "save", "pull"),
     "volume": ("volume create", "volume inspect", "volume ls", "volume prune", "volume rm"),
     "system": ("info", "version", "events", "system df", "system prune"),
+    "cluster": (
+        "cluster init",
+        "cluster join",
+        "cluster leave",
+        "cluster ls",
+        "cluster inspect",
+        "cluster status",
+        "cluster verify",
+    ),
     "completion": ("completion",),
     "daemon": ("daemon",),
 }
 
 # What Docker calls the same command too.
 ALIASES: dict[str, str] = {
+    "cluster list": "cluster ls",
     "network list": "network ls",
     "network remove": "network rm",
     "images": "image ls",

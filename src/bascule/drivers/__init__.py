@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.metadata import entry_points
 
-from bascule.drivers import bridge, ipvlan, macvlan
+from bascule.drivers import bridge, ipvlan, macvlan, overlay
 from bascule.drivers.passive import host, null
 from bascule.drivers.protocol import Driver
 from bascule.model.errors import Failed, NotFound
@@ -16,6 +16,7 @@ BUILT_IN: dict[str, Driver] = {
     "null": null,
     "macvlan": macvlan,
     "ipvlan": ipvlan,
+    "overlay": overlay,
 }
 
 

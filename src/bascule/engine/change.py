@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from bascule.drivers import find
 from bascule.engine.decide import as_spec
 from bascule.engine.gateways import elect
-from bascule.engine.intent import Intent, member
+from bascule.engine.intent import Intent, joined, member
 from bascule.engine.ports import Ports, Taken
 from bascule.engine.telling import Telling
 from bascule.kernel.apply import shift, take_down
@@ -18,6 +18,7 @@ from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, PublishedPort
 from bascule.model.errors import BasculeError, Failed
+from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Thing
@@ -76,8 +77,9 @@ class Changes:
     def make(self, change: Change, sandbox: Sandbox) -> None:
         """Remember it, tell those who answer for *sandbox*, and make it true.  Whoever refuses, everything is as it
         was."""
-        old, new = self._things(change.before), self._things(change.after)
+        old = [*self.ground(change), *self._things(change.before)]
         self._remember(change)
+        new = [*self.ground(change), *self._things(change.after)]
         try:
             self._tell(change, sandbox)
             shift(self.kernel, old, new)
@@ -116,7 +118,28 @@ class Changes:
     def plan(self, change: Change) -> list[str]:
         """The command lines of it, as they would be typed: what goes, then what comes."""
         old, new, table = self._things(change.before), self._things(change.after), self.settings.table
+        for net in self._met(change):
+            if joined(self.intent, net):
+                old = [*self.intent.network_things(net), *old]
+            else:
+                new = [*find(net.driver).network(net), *new]
         return unmade((t for t in old if t not in new), table) + made((t for t in new if t not in old), table)
+
+    def _met(self, change: Change) -> list[Network]:
+        """The networks of several hosts that come to this one or leave it by *change*: with the first endpoint
+        on them, or the last."""
+        nets = [self.intent.by_id(i) for i in dict.fromkeys(ep.network for ep in (*change.before, *change.after))]
+        return [net for net in nets if net.tunnel and self._arrives_or_leaves(net, change)]
+
+    def _arrives_or_leaves(self, net: Network, change: Change) -> bool:
+        before = {ep.id for ep in change.before if ep.network == net.id}
+        after = {ep.id for ep in change.after if ep.network == net.id}
+        stay = {ep.id for ep in self.intent.endpoints(network=net.id)} - before - after
+        return not stay and bool(before) != bool(after)
+
+    def ground(self, change: Change) -> list[Thing]:
+        """What is true of them as the store is now."""
+        return [thing for net in self._met(change) for thing in self.intent.network_things(net)]
 
     def _things(self, endpoints: Sequence[Endpoint]) -> list[Thing]:
         return [thing for ep in endpoints for thing in self.intent.endpoint_things(ep)]

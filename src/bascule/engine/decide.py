@@ -2,16 +2,17 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from bascule.drivers import find
 from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
 from bascule.drivers.parent import HOST, check_sharing, vlan
 from bascule.drivers.protocol import Chosen
+from bascule.engine.addressing import Addressing
 from bascule.engine.intent import Intent, named
 from bascule.engine.leases import DRIVER
 from bascule.engine.refusals import check_network, resolve_config
-from bascule.ipam.addresses import Exhausted, pick_address
+from bascule.ipam.addresses import pick_address
 from bascule.ipam.pools import check_pools, decide_pool, overlapping, pick_subnet, random_ula
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import (
@@ -21,7 +22,6 @@ from bascule.model.addresses import (
     IPInterface,
     IPNetwork,
     family,
-    ip_interface,
     unspecified,
 )
 from bascule.model.endpoint import Endpoint, EndpointSpec
@@ -29,9 +29,7 @@ from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
-from bascule.model.settings import Settings
-
-# An administrator who knows better says so on the network.
+from bascule.model.settings import AddressPool, Settings
 
 
 @dataclass(slots=True)
@@ -44,10 +42,7 @@ class Decisions:
     now: Callable[[], int]
     new_id: Callable[[], str]
     chance: Callable[[int], bytes]
-    passed_over: Callable[[str], Collection[IPAddress]] = lambda _network: ()
-    """The addresses of a network, by its id, that nobody gets without asking for them."""
-    _last: dict[tuple[str, Family], IPAddress] = field(default_factory=dict)
-    """The address given out last, by network: the next one is looked for behind it (S13)."""
+    addressing: Addressing
 
     def network(self, spec: NetworkSpec, *, predefined: bool = False) -> Network:
         """A network as it will be.  Raises what Docker would say; changes nothing."""
@@ -60,7 +55,7 @@ class Decisions:
         chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
         traits = None if spec.config_only else find(spec.driver).TRAITS
         link, adopted = self._link(ident, spec, chosen)
-        pools = self._pools(spec, chosen, adopted) if traits and traits.connects else ()
+        pools = self._pools(spec, chosen, traits.scope, adopted) if traits and traits.connects else ()
         return Network(
             id=ident,
             name=spec.name,
@@ -72,7 +67,7 @@ class Decisions:
             ipv6=bool(spec.ipv6),
             internal=spec.internal,
             attachable=spec.attachable,
-            scope=spec.scope or "local",
+            scope=traits.scope if traits else spec.scope or "local",
             config_only=spec.config_only,
             config_from=spec.config_from,
             ipam_driver=spec.ipam_driver or "default",
@@ -144,7 +139,7 @@ class Decisions:
             )
         return kind == "bridge"
 
-    def _pools(self, spec: NetworkSpec, chosen: Chosen, adopted: bool) -> tuple[Pool, ...]:
+    def _pools(self, spec: NetworkSpec, chosen: Chosen, scope: str, adopted: bool) -> tuple[Pool, ...]:
         if spec.ipam_driver == DRIVER:
             # The server on the segment knows.
             return ()
@@ -158,7 +153,9 @@ class Decisions:
             for one in asked or [PoolSpec()]:
                 exact = one.subnet is not None and int(one.subnet.network_address) != 0
                 if not exact:
-                    one = replace(one, subnet=self._free(version, one.subnet, [*known, *routes]))
+                    like = one.subnet.prefixlen if one.subnet else None
+                    source = self.settings.global_pools if scope == "global" else self.settings.pools
+                    one = replace(one, subnet=self._free(version, like, source, [*known, *routes]))
                 # An overlap with a network of ours is told in Docker's words, and before the routes: those of our
                 # own bridges are among them.
                 pool = decide_pool(one, known, held)
@@ -170,10 +167,12 @@ class Decisions:
                 known.append(pool.subnet)
         return tuple(pools)
 
-    def _free(self, version: Family, like: IPNetwork | None, taken: Sequence[IPNetwork]) -> IPNetwork:
+    def _free(
+        self, version: Family, size: int | None, source: Sequence[AddressPool], taken: Sequence[IPNetwork]
+    ) -> IPNetwork:
         if version == 4:
-            return pick_subnet(self.settings.pools, taken, like.prefixlen if like else None)
-        return random_ula(self.chance(5), taken, like.prefixlen if like else 64)
+            return pick_subnet(source, taken, size)
+        return random_ula(self.chance(5), taken, size or 64)
 
     @staticmethod
     def _check_routes(subnet: IPNetwork, routes: Sequence[IPNetwork]) -> None:
@@ -195,8 +194,8 @@ class Decisions:
         if spec.mac:
             return parse_mac(spec.mac)
         if net.ipam_driver == DRIVER:
-            return _hashed(f"{net.id} {sandbox.container}")
-        return _hashed(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
+            return hashed_mac(f"{net.id} {sandbox.container}")
+        return hashed_mac(f"{net.id} {addresses[0].ip}") if addresses else self.mac()
 
     def sandbox(self, ask: SandboxSpec) -> Sandbox:
         """A sandbox as it will be.  Changes nothing."""
@@ -232,7 +231,7 @@ class Decisions:
                 " file exists"
             )
         chosen = driver.check(as_spec(net))
-        addresses = self._addresses(net, at or spec.addresses)
+        addresses = self.addressing.choose(net, at or spec.addresses)
         targets = self._linked(net, spec)
         return Endpoint(
             id=ident,
@@ -253,48 +252,10 @@ class Decisions:
             spec=spec,
         )
 
-    def _addresses(self, net: Network, wanted: Collection[IPAddress]) -> tuple[IPInterface, ...]:
-        taken = {a.ip for ep in self.intent.endpoints(network=net.id) for a in ep.addresses}
-        decided: list[IPInterface] = []
-        for version in FAMILIES:
-            pools = net.pools_of(version)
-            asked = next((a for a in wanted if a.version == version), None)
-            if asked is not None:
-                decided.append(_static(asked, pools, taken))
-            elif pools:
-                decided.append(self._dynamic(net, version, pools, taken))
-        return tuple(decided)
-
-    def _dynamic(self, net: Network, version: Family, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:
-        over = self.passed_over(net.id)
-        after = self._last.get((net.id, version))
-        found = _pick(pools, taken.union(over) if over else taken, after)
-        if found is None:
-            raise Failed(
-                f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})"
-            )
-        self._last[net.id, version] = found.ip
-        return found
-
-    def ahead(self, net: Network, count: int) -> list[IPAddress]:
-        """The next *count* addresses of each family that endpoints of the network would get.  Changes nothing."""
-        taken = {a.ip for ep in self.intent.endpoints(network=net.id) for a in ep.addresses}
-        taken.update(self.passed_over(net.id))
-        found: list[IPAddress] = []
-        for version in FAMILIES:
-            after = self._last.get((net.id, version))
-            for _ in range(count):
-                one = _pick(net.pools_of(version), taken, after)
-                if one is None:
-                    break
-                after = one.ip
-                taken.add(after)
-                found.append(after)
-        return found
-
     @staticmethod
     def _gateways(net: Network, addresses: Sequence[IPInterface], *, onlink: bool) -> tuple[IPAddress, ...]:
-        if net.internal:
+        # What leaves the cluster's hosts goes by another network.
+        if net.internal or net.tunnel:
             return ()
         if onlink:
             return tuple(unspecified(family(address)) for address in addresses)
@@ -341,7 +302,8 @@ def _family_option(options: Options, version: int, *, default: bool) -> bool:
         raise Invalid(f'driver-opt "{key}" is not a valid bool') from None
 
 
-def _hashed(text: str) -> str:
+def hashed_mac(text: str) -> str:
+    """The MAC that goes with *text*."""
     return _local(hashlib.sha256(text.encode()).digest()[:6])
 
 
@@ -356,27 +318,6 @@ def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, 
         return ()
     names = (sandbox.name, *spec.aliases, short(sandbox.container), sandbox.hostname)
     return tuple(dict.fromkeys(n for n in names if n))
-
-
-def _static(asked: IPAddress, pools: Sequence[Pool], taken: set[IPAddress]) -> IPInterface:
-    pool = next((p for p in pools if asked in p.subnet), None)
-    if pool is None:
-        raise Invalid(
-            f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {asked}"
-        )
-    if asked in taken or asked == pool.gateway or asked in pool.aux.values():
-        raise Forbidden("Address already in use")
-    return ip_interface(f"{asked}/{pool.subnet.prefixlen}")
-
-
-def _pick(pools: Sequence[Pool], taken: set[IPAddress], after: IPAddress | None) -> IPInterface | None:
-    """The first address behind *after* that is to be had in one of *pools*."""
-    for pool in pools:
-        try:
-            return ip_interface(f"{pick_address(pool, taken, after)}/{pool.subnet.prefixlen}")
-        except Exhausted:
-            continue
-    return None
 
 
 def _next_name(prefix: str, used: Sequence[str]) -> str:

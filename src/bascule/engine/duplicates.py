@@ -70,7 +70,7 @@ class Duplicates:
         self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._begun = False
-        decide.passed_over = self.passed_over
+        decide.addressing.passed_over = self.passed_over
 
     def passed_over(self, network: str) -> set[IPAddress]:
         """The addresses of a network that no endpoint is given by itself."""
@@ -163,7 +163,7 @@ class Duplicates:
             known.checked = {ep.id for ep in there}
             asked = [a.ip for ep in ends for a in ep.addresses]
             if detection(net) == "report":
-                asked += [a for a in self._decide.ahead(net, AHEAD) if known.free.get(a, 0.0) < now]
+                asked += [a for a in self._decide.addressing.ahead(net, AHEAD) if known.free.get(a, 0.0) < now]
             ours = self._ours(net)
         found = self._kernel.who_has(net.link, asked, ours) if asked else {}
         with self._lock:

@@ -9,10 +9,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
+from bascule.engine.addressing import Addressing, NoAddress
 from bascule.engine.change import Beside, Change, Changes, take_away
+from bascule.engine.cluster import Cluster, NoCluster
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.duplicates import Duplicates
 from bascule.engine.events import Events
@@ -24,6 +27,7 @@ from bascule.engine.parents import Parents
 from bascule.engine.ports import Ports
 from bascule.engine.proxy import NoProxy, Proxy
 from bascule.engine.refusals import check_endpoint, check_removable
+from bascule.engine.shared import Shared
 from bascule.engine.start import make_true, put_back
 from bascule.engine.telling import Telling
 from bascule.kernel.apply import bring_up
@@ -31,7 +35,7 @@ from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec, Lease
-from bascule.model.errors import BasculeError, Failed, Forbidden
+from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -40,6 +44,9 @@ from bascule.model.thing import Namespace, Thing
 from bascule.model.typed import unmade
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import Store
+
+# How often addresses of a network of several hosts are asked for while others on this host take them away.
+TRIES = 8
 
 
 class Engine:
@@ -54,13 +61,14 @@ class Engine:
         names: Names | None = None,
         proxy: Proxy | None = None,
         leases: Leases | None = None,
+        cluster: Cluster | None = None,
         upstream: Callable[[], Sequence[IPAddress]] | None = None,
         now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = lambda: secrets.token_hex(32),
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask,
-        *proxy* what the kernel cannot translate, *leases* asks DHCP servers."""
+        *proxy* what the kernel cannot translate, *leases* asks DHCP servers, *cluster* speaks for other hosts."""
         self.kernel = kernel
         self.store = store
         self.settings = settings or Settings()
@@ -73,11 +81,14 @@ class Engine:
         self._upstream = upstream or (lambda: self.settings.nameservers)
         self._intent = Intent(store)
         self.parents = Parents(self._intent, kernel, self._lock)
-        self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
-        self._telling = Telling(self._intent, self.names, self.proxy, self.events, self._upstream, now)
+        self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance, Addressing(self._intent))
+        self.cluster: Cluster = cluster or NoCluster()
+        telling = Telling(self._intent, self.names, self.proxy, self.events, self.cluster, self._upstream, now)
+        self._telling = telling
         ports = Ports(self.settings.ports, kernel.port_holder)
         self._changes = Changes(self._intent, kernel, ports, self.settings, self._telling)
-        self.duplicates = Duplicates(self._intent, kernel, self._decide, self._lock, self._telling.duplicate)
+        self.duplicates = Duplicates(self._intent, kernel, self._decide, self._lock, telling.duplicate)
+        self.shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, telling.happened)
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,6 +114,7 @@ class Engine:
             self.leases.on_change(self._relet)
             ends = [ep for ep in self.store.all(Endpoint) if leased(self._intent.by_id(ep.network))]
             agree(self.leases, {ep.id: (ep, self.sandbox(ep.sandbox)) for ep in ends}, self._relet)
+        self.cluster.begin(self.shared)
 
     def reload(self, settings: Settings) -> None:
         """New networks follow *settings* from now on; those that are there stay as they are."""
@@ -129,6 +141,7 @@ class Engine:
 
     def close(self) -> None:
         """Finish what is pending.  Networks and endpoints stay."""
+        self.cluster.close()
         self.duplicates.close()
         self.kernel.close()
         self.store.close()
@@ -149,22 +162,31 @@ class Engine:
             return self._intent.network_things(self._decide.network(spec))
 
     def create(self, spec: NetworkSpec) -> Network:
-        """The network exists: it is in the store and in the kernel.  Raises what Docker would say."""
+        """The network exists: it is in the store and in the kernel; one of several hosts is known to the cluster.
+        Raises what Docker would say."""
         with self._lock:
             net = self._decide.network(spec)
-            self.store.commit(put=[net])
-            try:
-                self._telling.network(net)
-                bring_up(self.kernel, self._intent.network_things(net))
-            except BasculeError:
-                self.store.commit(delete=[net])
-                self._telling.network(net, gone=True)
-                raise
-            self._telling.happened(net, "create")
-            if stands(net):
-                self.parents.look((net.link,))
-                self.duplicates.ask(net)
-            return net
+            if net.scope != "global":
+                return self._make(net)
+        while (shared := self.cluster.propose(net)) is None:
+            with self._lock:
+                net = self._decide.network(spec)
+        return self.shared.adopt(shared)
+
+    def _make(self, net: Network) -> Network:
+        self.store.commit(put=[net])
+        try:
+            self._telling.network(net)
+            bring_up(self.kernel, self._intent.network_things(net))
+        except BasculeError:
+            self.store.commit(delete=[net])
+            self._telling.network(net, gone=True)
+            raise
+        self._telling.happened(net, "create")
+        if stands(net):
+            self.parents.look((net.link,))
+            self.duplicates.ask(net)
+        return net
 
     def status(self, net: Network) -> dict[str, str]:
         """What is not as it should be about the network; empty when all is well."""
@@ -176,8 +198,13 @@ class Engine:
 
     def remove(self, ref: str) -> Network:
         """The network is gone.  Raises NotFound, or Forbidden for one that is predefined or in use."""
+        net = self._removable(ref)
+        if net.tunnel:
+            self.cluster.withdraw(net)
+            self.shared.drop(net.id)
+            return net
         with self._lock:
-            net = self._removable(ref)
+            net = self._removable(net.id)
             self.store.commit(delete=[net])
             self._telling.network(net, gone=True)
             take_away(self.kernel, self._intent.made_things(net))
@@ -197,10 +224,13 @@ class Engine:
 
     def prune(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """Remove every unused network of the user's that *wanted* accepts; config-only ones are kept."""
-        with self._lock:
-            removed = [self.remove(net.id) for net in self._intent.idle(wanted)]
-            self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
-            return removed
+        removed = []
+        for net in self._intent.idle(wanted):
+            # Somebody may have come to use it meanwhile, here or on another host.
+            with suppress(Forbidden, NotFound):
+                removed.append(self.remove(net.id))
+        self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
+        return removed
 
     # ---- sandboxes
 
@@ -236,8 +266,9 @@ class Engine:
             self._give_back(ends)
             self.names.leave(ident)
             self.proxy.carry(ident, ())
+            things = self._changes.ground(Change(tuple(ends), ()))
+            things += [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
             self.store.commit(delete=[*ends, sandbox])
-            things = [thing for ep in ends for thing in self._intent.endpoint_things(ep)]
             take_away(self.kernel, [*([] if sandbox.foreign else [Namespace(sandbox.key)]), *things])
             self.kernel.forget_flows([a.ip for ep in ends for a in ep.addresses])
             for ep in ends:
@@ -272,12 +303,27 @@ class Engine:
     ) -> Endpoint:
         """Put a sandbox on a network.  Either it is on it afterwards, and *beside* is in the store, or nothing
         changed."""
-        ask = spec or EndpointSpec()
-        vetted = self.duplicates.vetted(self._intent.network(ref), lambda: self._joining(ref, sandbox, ask)[1])
+        asked = spec or EndpointSpec()
+        for _ in range(TRIES):
+            net = self._intent.network(ref)
+            if net.tunnel:
+                # That this host has addresses to give may take a while.
+                check_endpoint(net, asked)
+                self.cluster.provide(net, asked)
+            try:
+                return self._connect(net, sandbox, asked, beside)
+            except NoAddress as refusal:
+                full = refusal
+                if not net.tunnel:
+                    break
+        raise full
+
+    def _connect(self, net: Network, sandbox: str, asked: EndpointSpec, beside: Beside | None) -> Endpoint:
+        vetted = self.duplicates.vetted(net, lambda: self._joining(net.id, sandbox, asked)[1])
         with vetted as free, self._lock:
-            change, ep, box = self._joining(ref, sandbox, ask, free)
+            change, ep, box = self._joining(net.id, sandbox, asked, free)
             self._changes.make(replace(change, beside=beside), box)
-            joined, net = change.now(ep.id), self._intent.by_id(ep.network)
+            joined = change.now(ep.id)
             self._telling.happened(net, "connect", container=box.container)
             self.duplicates.ask(net)
         return self._with_lease(net, joined, box, beside) if leased(net) else joined

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bascule.drivers import find
+from bascule.drivers import find, overlay
 from bascule.engine.names import Member, View, Zone
 from bascule.engine.ports import Taken
 from bascule.model.addresses import IPAddress
+from bascule.model.cluster import Membership, Node, Remote
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Invalid, NotFound
 from bascule.model.names import short
@@ -68,8 +69,24 @@ class Intent:
             raise NotFound(f"sandbox {short(ident)} not found")
         return found
 
+    def membership(self) -> Membership | None:
+        """This host's in a cluster, None where it is a host of its own."""
+        return next(iter(self.store.all(Membership)), None)
+
+    def host_things(self) -> list[Thing]:
+        """What is true of a member of a cluster, whatever networks it has."""
+        me = self.membership()
+        return overlay.host(me.port, self.store.all(Node)) if me else []
+
     def network_things(self, net: Network) -> list[Thing]:
-        return [] if net.config_only else find(net.driver).network(net)
+        """A network of several hosts is on those that have endpoints on it, and only there."""
+        if net.config_only or (net.tunnel and not joined(self, net)):
+            return []
+        things = find(net.driver).network(net)
+        if net.tunnel:
+            for one in self.store.where(Remote, "network", net.id):
+                things += overlay.remote(net, one)
+        return things
 
     def made_things(self, net: Network) -> list[Thing]:
         """What goes with the network.  A bridge of somebody else's stays as it is, with its addresses, whoever
@@ -90,6 +107,7 @@ class Intent:
     def things(self, wanted: Callable[[Network], bool] = lambda _net: True) -> Iterator[Thing]:
         """Everything that should be true of the networks that *wanted* accepts, in an order in which it can be made
         so once the namespaces are there."""
+        yield from self.host_things()
         nets = {net.id: net for net in self.networks() if wanted(net)}
         for net in nets.values():
             yield from self.network_things(net)
@@ -102,6 +120,8 @@ class Intent:
 
     def zone(self, net: Network) -> Zone:
         members = [member(ep) for ep in self.endpoints(network=net.id) if ep.dns_names]
+        if net.tunnel:
+            members += [remote_member(one) for one in self.store.where(Remote, "network", net.id) if one.dns_names]
         return Zone(net.id, net.name, tuple(members))
 
     def view(self, sandbox: Sandbox, host_servers: Sequence[IPAddress]) -> View | None:
@@ -139,6 +159,15 @@ def stands(net: Network) -> bool:
 def named(net: Network) -> bool:
     """Whether the network's containers find one another by name."""
     return net.name != DEFAULT or not net.predefined
+
+
+def joined(intent: Intent, net: Network) -> bool:
+    """Whether this host has endpoints on a network of several."""
+    return bool(intent.endpoints(network=net.id))
+
+
+def remote_member(one: Remote) -> Member:
+    return Member(one.id, one.dns_names, tuple(a.ip for a in one.addresses))
 
 
 def member(ep: Endpoint) -> Member:

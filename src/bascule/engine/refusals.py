@@ -12,7 +12,7 @@ from bascule.model.names import check_network_name, parse_mac
 from bascule.model.network import Network, NetworkSpec
 
 PREDEFINED = ("bridge", "host", "none", "default")
-# The overlay driver comes with the cluster; until then its absence is what a Docker without swarm says.
+# What a Docker without swarm says.
 NO_SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to'
     " swarm and try again."
@@ -27,7 +27,7 @@ def check_network(spec: NetworkSpec, intent: Intent) -> None:
         raise Forbidden(f"operation is not permitted on predefined {spec.name} network ")
     if spec.config_only:
         _check_config_only(spec)
-    _check_scope(spec)
+    _check_scope(spec, member=intent.membership() is not None)
     if intent.store.where(Network, "name", spec.name):
         raise Conflict(f"network with name {spec.name} already exists")
     if spec.ipam_driver == DRIVER:
@@ -59,10 +59,13 @@ def _check_config_only(spec: NetworkSpec) -> None:
         raise Forbidden("a configuration network cannot depend on another configuration network")
 
 
-def _check_scope(spec: NetworkSpec) -> None:
+def _check_scope(spec: NetworkSpec, *, member: bool) -> None:
     if spec.driver == "overlay":
-        raise Forbidden(NO_SWARM)
-    if spec.scope == "swarm":
+        if not member:
+            raise Forbidden(NO_SWARM)
+        if spec.scope == "local":
+            raise Forbidden(f"network {spec.name}: an overlay network is on several hosts, its scope is not local")
+    elif spec.scope in ("swarm", "global"):
         raise Forbidden("cannot create a swarm scoped network when swarm is not active")
     if spec.ingress:
         raise Forbidden("Ingress network can only be global scope network")

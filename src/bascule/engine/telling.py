@@ -7,13 +7,13 @@ what was said is so when `flush` returns.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bascule.engine.cluster import Cluster
 from bascule.engine.events import Events
 from bascule.engine.intent import Intent, member
 from bascule.engine.names import Names, Zone
 from bascule.engine.proxy import Proxy, carried
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint
-from bascule.model.errors import NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
@@ -27,6 +27,7 @@ class Telling:
     names: Names
     proxy: Proxy
     events: Events
+    cluster: Cluster
     upstream: Callable[[], Sequence[IPAddress]]
     now: Callable[[], int]
 
@@ -36,9 +37,11 @@ class Telling:
 
     def joined(self, ep: Endpoint) -> None:
         """The names of *ep*, or its new addresses, are on its network."""
+        net = self.intent.by_id(ep.network)
         if ep.dns_names:
-            net = self.intent.by_id(ep.network)
             self.names.join(Zone(net.id, net.name), member(ep))
+        if net.tunnel:
+            self.cluster.changed(net.id)
         for other in self.intent.endpoints(network=ep.network):
             if other.spec.links and other.sandbox != ep.sandbox:
                 self.serve(self.intent.sandbox(other.sandbox))
@@ -47,6 +50,9 @@ class Telling:
         """The names of *ep* are no longer on its network."""
         if ep.dns_names:
             self.names.part(ep.network, ep.id)
+        net = self.intent.store.get(Network, ep.network)
+        if net is not None and net.tunnel:
+            self.cluster.changed(net.id)
 
     def serve(self, sandbox: Sandbox) -> None:
         """The resolver answers *sandbox* by the networks that it is on now."""
@@ -69,11 +75,9 @@ class Telling:
 
     def disconnected(self, ep: Endpoint, sandbox: Sandbox) -> None:
         """The event of it; none where the network is gone as well."""
-        try:
-            net = self.intent.by_id(ep.network)
-        except NotFound:
-            return
-        self.happened(net, "disconnect", container=sandbox.container)
+        net = self.intent.store.get(Network, ep.network)
+        if net is not None:
+            self.happened(net, "disconnect", container=sandbox.container)
 
     def duplicate(self, net: Network, ep: Endpoint, address: IPAddress, mac: str) -> None:
         """The event of another machine, *mac*, that has an address of *ep*."""

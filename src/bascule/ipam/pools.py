@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 from bascule.ipam.addresses import unusable
-from bascule.model.addresses import Family, IPAddress, IPNetwork
+from bascule.model.addresses import Family, IPAddress, IPNetwork, family
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.network import Pool, PoolSpec
 from bascule.model.pools import check_pools
@@ -89,6 +89,11 @@ def _first_host(subnet: IPNetwork, range_: IPNetwork) -> IPAddress:
         if number not in never:
             return type(range_.network_address)(number)
     raise Failed(f"failed to allocate gateway: no address of {range_} can be a host's")
+
+
+def first_free(base: IPNetwork, bits: int, taken: Iterable[IPNetwork]) -> IPNetwork | None:
+    """The first subnet of *bits* in *base* that overlaps nothing *taken*."""
+    return _first_free(base, bits, _merged(taken, family(base)))
 
 
 def _ends(network: IPNetwork) -> tuple[int, int]:

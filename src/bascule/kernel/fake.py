@@ -15,8 +15,10 @@ from bascule.kernel.fakelinks import (
     End,
     Place,
     born_up,
+    key_of,
     kind_of,
     lost_when_down,
+    outcome_of,
     parent_of,
     place_of,
     places_of,
@@ -109,12 +111,12 @@ class FakeKernel:
             if not self._holds(rule) and self.refuse(rule):
                 refused = refused or errno.EPERM
             for element in elements(rule):
-                known = self._elements.get(_key(element)) or fresh.setdefault(_key(element), element)
+                known = self._elements.get(key_of(element)) or fresh.setdefault(key_of(element), element)
                 if known != element:
                     refused = refused or errno.EEXIST
         if not refused:
             self._elements |= fresh
-        return [_outcome(rule, was, refused) for rule, was in zip(rules, held, strict=True)]
+        return [outcome_of(rule, was, refused) for rule, was in zip(rules, held, strict=True)]
 
     def _why_not(self, thing: Thing) -> int:
         """The errno with which Linux refuses *thing*, or 0."""
@@ -212,7 +214,7 @@ class FakeKernel:
             case Sysctl(key, _, ns):
                 self._sysctls[ns, key] = thing
             case _:
-                self._elements |= {_key(element): element for element in elements(thing)}
+                self._elements |= {key_of(element): element for element in elements(thing)}
 
     # ---- making untrue
 
@@ -249,8 +251,8 @@ class FakeKernel:
                 pass  # It goes with its link.
             case _:
                 for element in elements(thing):
-                    if self._elements.get(_key(element)) == element:
-                        del self._elements[_key(element)]
+                    if self._elements.get(key_of(element)) == element:
+                        del self._elements[key_of(element)]
 
     def _drop(self, place: Place) -> None:
         """The link is gone, and what cannot be without it."""
@@ -299,10 +301,10 @@ class FakeKernel:
             case Sysctl(key, _, ns):
                 return self._sysctls.get((ns, key)) == thing
             case _:
-                return all(self._elements.get(_key(element)) == element for element in elements(thing))
+                return all(self._elements.get(key_of(element)) == element for element in elements(thing))
 
     def guard(self, rules: Sequence[Rule]) -> None:
-        self._elements = {_key(element): element for rule in rules for element in elements(rule)}
+        self._elements = {key_of(element): element for rule in rules for element in elements(rule)}
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:
         kept = list(keep)
@@ -315,6 +317,19 @@ class FakeKernel:
         stale = [f for f in entries if self._ends["", f.dev].kind in ("macvlan", "ipvlan", "vxlan")]
         self.remove([*lost, *stale])
         return [name for _, name in gone] + [one.path for one in lost] + list(map(str, stale))
+
+    def strays(self, things: Sequence[Thing]) -> list[Thing]:
+        links = {(link.ns, link.name) for link in things if isinstance(link, Vxlan)}
+        entries = (fact for fact in self._facts if isinstance(fact, Neigh | Fdb) and fact not in set(things))
+        return [fact for fact in entries if (fact.ns, fact.dev) in links]
+
+    def underlay(self, address: IPAddress) -> int:
+        if address not in self._host_addresses():
+            raise Failed(f"no link of this host has the address {address}")
+        return 1500
+
+    def _host_addresses(self) -> set[IPAddress]:
+        return {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
 
     def routes(self) -> list[IPNetwork]:
         found = dict.fromkeys(self._routes)
@@ -329,8 +344,7 @@ class FakeKernel:
         return {"lo": "", **{name: end.kind for (ns, name), end in self._ends.items() if not ns}}
 
     def host_links(self) -> dict[str, HostLink]:
-        ends = {name: end for (ns, name), end in self._ends.items() if not ns}
-        found = {name: told(name, end, self._below(end)) for name, end in ends.items()}
+        found = {name: told(name, end, self._below(end)) for (ns, name), end in self._ends.items() if not ns}
         return {"lo": HostLink(1, "lo", "", up=True, carries=True, mtu=65536), **found}
 
     def below(self, ns: str, link: str) -> int:
@@ -339,20 +353,17 @@ class FakeKernel:
         return parent.index if parent else 0
 
     def _below(self, end: End) -> End | None:
-        place = parent_of(end.thing) if end.thing else None
-        return self._ends.get(place) if place else None
+        return self._ends.get(parent_of(end.thing) or ("", "")) if end.thing else None
 
     def nature(self, link: str) -> str:
         end = self._ends.get(("", link))
         return end.kind if end and end.thing is None else ""
 
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
-        held = self._owners
-        return {address: held[address] for address in addresses if address in held and held[address] not in but}
+        return {a: mac for a, mac in self._owners.items() if a in addresses and mac not in but}
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
-        own = {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
-        if int(host) and not host.is_loopback and host not in own:
+        if int(host) and not host.is_loopback and host not in self._host_addresses():
             raise Failed("cannot assign requested address")
         return self._held.get((proto, port))
 
@@ -387,13 +398,3 @@ class FakeKernel:
 
     def close(self) -> None:
         """What was made stays, and another engine may use it."""
-
-
-def _key(element: Element) -> tuple[str, str, tuple[str, ...]]:
-    return (element.family, element.set, element.key)
-
-
-def _outcome(rule: Rule, held: bool, refused: int) -> Outcome:
-    if held:
-        return "held"
-    return KernelError(refused, str(rule)) if refused else "made"

@@ -5,6 +5,9 @@ import re
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from bascule.kernel.protocol import Outcome
+from bascule.model.errors import KernelError
+from bascule.model.firewall import Element, Rule
 from bascule.model.hostlink import HostLink
 from bascule.model.thing import (
     Address,
@@ -87,3 +90,13 @@ def place_of(thing: Address | Up | Route | Neigh | Fdb) -> Place:
 
 def lost_when_down(fact: Address | Route | Neigh | Fdb) -> bool:
     return isinstance(fact, Route) or (isinstance(fact, Address) and fact.address.version == 6)
+
+
+def key_of(element: Element) -> tuple[str, str, tuple[str, ...]]:
+    return (element.family, element.set, element.key)
+
+
+def outcome_of(rule: Rule, held: bool, refused: int) -> Outcome:
+    if held:
+        return "held"
+    return KernelError(refused, str(rule)) if refused else "made"

@@ -28,7 +28,7 @@ from bascule.kernel.survey import Survey, is_namespace, sysctl_file
 from bascule.kernel.trash import Trash
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.endpoint import Proto
-from bascule.model.errors import KernelError
+from bascule.model.errors import Failed, KernelError
 from bascule.model.hostlink import HostLink
 from bascule.model.links import Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
 from bascule.model.thing import Rule, Thing
@@ -209,6 +209,17 @@ class LinuxKernel:
         return [
             thing for thing in things if (thing in lost if isinstance(thing, Rule) else not survey.holds(thing))
         ]
+
+    def strays(self, things: Sequence[Thing]) -> list[Thing]:
+        return telling.strays(Survey(self._places), things)
+
+    def underlay(self, address: IPAddress) -> int:
+        survey = Survey(self._places)
+        having = {own.index for own in survey.addresses("") if own.address.ip == address}
+        for state in survey.links("").values():
+            if state.index in having:
+                return state.mtu
+        raise Failed(f"no link of this host has the address {address}")
 
     def routes(self) -> list[IPNetwork]:
         return self._claims.networks()

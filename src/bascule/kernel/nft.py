@@ -29,39 +29,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from string import Template
-from typing import Literal
 
+from bascule.kernel.nftsets import SETS, TABLES, Kind, TableFamily
 from bascule.model.addresses import FAMILIES, nft_family
 from bascule.model.errors import Invalid
 from bascule.model.firewall import Element
 
-TableFamily = Literal["inet", "bridge"]
-Kind = Literal["chain", "set", "map"]
-TABLES: tuple[TableFamily, TableFamily] = ("inet", "bridge")
 USER = "bascule-user"
 
 # What a part of an element may look like: a quoted link name (IFNAMSIZ 16), an address, a number, a word.
 _PART = re.compile(r'"[^"\\\s*{}]{1,15}"|[0-9A-Za-z:.]{1,45}|goto to-[a-z-]{1,20}')
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A set, or a map where it has a *value*, and nft's names for the parts of its keys and values."""
-
-    family: TableFamily
-    name: str
-    key: tuple[str, ...]
-    value: tuple[str, ...] = ()
-    purpose: str = ""
-
-    @property
-    def kind(self) -> Kind:
-        return "map" if self.value else "set"
-
-    def __str__(self) -> str:
-        word = "typeof" if "@th,64,128" in self.key else "type"
-        value = " : " + " . ".join(self.value) if self.value else ""
-        return f'\t{self.kind} {self.name} {{ {word} {" . ".join(self.key)}{value}; comment "{self.purpose}"; }}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +48,6 @@ class Leftover:
     family: TableFamily
     kind: Kind
     name: str
-
-
-def _declared() -> Iterator[Declared]:
-    yield Declared("inet", "together", ("ifname", "ifname"), purpose="bridges whose endpoints reach one another")
-    yield Declared("inet", "internal_from", ("ifname",), purpose="bridges that nothing leaves")
-    yield Declared("inet", "internal_to", ("ifname",), purpose="bridges that nothing enters")
-    yield Declared("inet", "forward_to", ("nf_proto", "ifname"), ("verdict",), "what may be routed to a bridge")
-    yield Declared("inet", "trusted", ("ifname", "ifname"), purpose="links that may route to a bridge")
-    yield Declared("inet", "closed", ("nf_proto",), purpose="what is forwarded for our networks only")
-    for version in FAMILIES:
-        ip, addr = nft_family(version), f"ipv{version}_addr"
-        behind = (addr, "inet_service")
-        service = (addr, "inet_proto", "inet_service")
-        flow = (addr, addr, "inet_proto", "inet_service")
-        yield Declared("inet", f"hairpin_{ip}", ("ifname", "ifname"), purpose="each bridge with itself")
-        yield Declared("inet", f"open_{ip}", service, purpose="ports open to routed traffic")
-        yield Declared("inet", f"linked_{ip}", flow, purpose="who may reach which port though kept apart")
-        yield Declared("inet", f"publish_at_{ip}", service, behind, "ports published at one address")
-        yield Declared("inet", f"publish_{ip}", service[1:], behind, "ports published at every address")
-        yield Declared("inet", f"masquerade_{ip}", ("ifname",), purpose="bridges hidden behind the host's address")
-        yield Declared("inet", f"snat_{ip}", ("ifname",), (addr,), "bridges hidden behind a given address")
-        yield Declared("bridge", f"linked_{ip}", flow, purpose="who may reach which port though kept apart")
-        yield Declared("bridge", f"linked_back_{ip}", flow, purpose="and the answers to it")
-        yield Declared("bridge", f"lawful_{ip}", ("ifname", addr), purpose="the addresses of a port's endpoint")
-    yield Declared("bridge", "lawful_target", ("iifname", "@th,64,128"), purpose="what a port may advertise")
-    yield Declared("bridge", "lawful_mac", ("ifname", "ether_addr"), purpose="the MAC of a port's endpoint")
-    yield Declared("bridge", "guarded", ("ifname",), purpose="ports held to their endpoint's addresses")
-    yield Declared("bridge", "ports", ("ifname",), purpose="ports of ours")
-    yield Declared("bridge", "apart", ("ifname",), purpose="ports kept apart from each other")
-
-
-SETS: dict[tuple[TableFamily, str], Declared] = {(d.family, d.name): d for d in _declared()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +107,8 @@ def _inet_chains() -> Iterator[Chain]:
     yield chain(
         "input",
         "type filter hook input priority filter; policy accept;",
+        # Before the answers: whoever sends to a tunnel's port could have been let in before it was one.
+        *_both(("meta nfproto $proto udp dport @underlay $ip saddr != @vtep_$ip drop", "no host of ours (S7)")),
         ESTABLISHED,
         (
             "iifname @internal_from fib daddr type local fib daddr . iif type != local drop",

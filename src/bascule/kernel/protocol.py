@@ -35,6 +35,14 @@ class Kernel(Protocol):
         """Those of *things* that do not hold, in order."""
         ...
 
+    def strays(self, things: Sequence[Thing]) -> list[Thing]:
+        """What is on the VXLAN links among *things* and is not stated there: forwarding and neighbour entries."""
+        ...
+
+    def underlay(self, address: IPAddress) -> int:
+        """The MTU of the host's link that has *address*.  Raises Failed where none has it."""
+        ...
+
     def guard(self, rules: Sequence[Rule]) -> None:
         """Replace the whole rule set and its elements by ours with exactly *rules*, in one transaction.
 

@@ -33,6 +33,12 @@ class Rehearsal:
     def missing(self, things: Sequence[Thing]) -> list[Thing]:
         return self._kernel.missing(things)
 
+    def strays(self, things: Sequence[Thing]) -> list[Thing]:
+        return self._kernel.strays(things)
+
+    def underlay(self, address: IPAddress) -> int:
+        return self._kernel.underlay(address)
+
     def guard(self, rules: Sequence[Rule]) -> None:
         """The rule set is whole already."""
 

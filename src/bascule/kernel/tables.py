@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bascule.kernel import nft
+from bascule.kernel import nft, nftsets
 from bascule.kernel.libnftables import Libnftables
 from bascule.kernel.netfilter import Netfilter
 from bascule.model.errors import Failed, KernelError
@@ -19,7 +19,7 @@ from bascule.wire import nftelements as wire
 from bascule.wire.nfnetlink import FAMILY, GETCHAIN, GETSET, GETTABLE, NLM_F_DUMP, attrs, message, string
 from bascule.wire.nftelements import Encoded, Listed, ListedRule
 
-Name = tuple[nft.TableFamily, str]
+Name = tuple[nftsets.TableFamily, str]
 log = logging.getLogger(__name__)
 
 # The kernel translates connections, also those that run, as long as there is any nat chain, and knows them as long
@@ -38,14 +38,14 @@ table inet {table}-kept {{
 _DROP = 0
 _FORWARD_HOOK = 2
 _WORD = {number: word for word, number in FAMILY.items()}
-_OURS = {(FAMILY[family], name): declared.kind for (family, name), declared in nft.SETS.items()}
+_OURS = {(FAMILY[family], name): declared.kind for (family, name), declared in nftsets.SETS.items()}
 _OUR_CHAINS = {(FAMILY[chain.family], chain.name) for chain in nft.CHAINS}
 _COMMENTS = {(FAMILY[c.family], c.name): [purpose for _, purpose in c.rules] for c in nft.CHAINS}
 
 
 def encoded(element: Element) -> Encoded:
     """An element's key and value as the kernel writes them."""
-    declared = nft.SETS[element.family, element.set]
+    declared = nftsets.SETS[element.family, element.set]
     return wire.encode(declared.key, element.key), wire.encode(declared.value, element.value)
 
 
@@ -63,7 +63,7 @@ class Shape:
     rules: tuple[ListedRule, ...]
 
     def broken(self) -> str:
-        """What is not as `nft.CHAINS` and `nft.SETS` say, in words; "" if nothing."""
+        """What is not as `nft.CHAINS` and `nftsets.SETS` say, in words; "" if nothing."""
         there = {(listed.family, listed.name) for listed in self.names if listed.kind == "chain"}
         for family, name in sorted(_OUR_CHAINS - there):
             return f"chain {name} of table {_WORD[family]} is gone"
@@ -143,7 +143,7 @@ class Tables:
         for (family, name), keys in _by_set(delete).items():
             requests += wire.delete(family, self.table, name, (key for key, _ in keys))
         for (family, name), new in _by_set(add).items():
-            verdict = nft.SETS[family, name].value == ("verdict",)
+            verdict = nftsets.SETS[family, name].value == ("verdict",)
             requests += wire.add(family, self.table, name, new, verdict=verdict)
         if requests:
             self._raw.transact(requests, f"change elements of table {self.table}")
@@ -158,14 +158,14 @@ class Tables:
             self._shape = seen
         if seen != self._shape:
             return "rules, chains or sets were changed"
-        wanted: dict[Name, dict[bytes, bytes]] = {name: {} for name in nft.SETS}
+        wanted: dict[Name, dict[bytes, bytes]] = {name: {} for name in nftsets.SETS}
         wanted.update((name, dict(elements)) for name, elements in _by_set(want).items())
         for name, there in wanted.items():
             if self.present(*name) != there:
-                return f"elements of {nft.SETS[name].kind} {name[1]} of table {name[0]} were changed"
+                return f"elements of {nftsets.SETS[name].kind} {name[1]} of table {name[0]} were changed"
         return ""
 
-    def present(self, family: nft.TableFamily, name: str) -> Mapping[bytes, bytes]:
+    def present(self, family: nftsets.TableFamily, name: str) -> Mapping[bytes, bytes]:
         """The elements of one set as they are."""
         request = wire.list_elements(family, self.table, name)
         return dict(
@@ -211,7 +211,7 @@ class Tables:
 
     def _listed(self, *, user: bool = False) -> list[Listed]:
         found = []
-        for family in nft.TABLES:
+        for family in nftsets.TABLES:
             for kind, read in ((GETCHAIN, wire.chain), (GETSET, wire.set_)):
                 request = message(kind, FAMILY[family], flags=NLM_F_DUMP)
                 found += [read(answer) for answer in self._raw.dump(request, "list chains and sets")]
@@ -220,13 +220,13 @@ class Tables:
     def _rules(self) -> list[ListedRule]:
         return [
             wire.rule(answer)
-            for family in nft.TABLES
+            for family in nftsets.TABLES
             for answer in self._raw.dump(wire.list_rules(family, self.table), f"list rules of table {self.table}")
         ]
 
     def _seen(self) -> Shape:
         tables = set()
-        for family in nft.TABLES:
+        for family in nftsets.TABLES:
             for answer in self._raw.dump(message(GETTABLE, FAMILY[family], flags=NLM_F_DUMP), "list tables"):
                 found = dict(attrs(answer.body))
                 if string(found.get(1, b"")) == self.table:
@@ -237,8 +237,8 @@ class Tables:
 
 
 def _leftover(listed: Listed) -> nft.Leftover:
-    family: nft.TableFamily = "inet" if listed.family == FAMILY["inet"] else "bridge"
-    kind: nft.Kind = "chain" if listed.kind == "chain" else "map" if listed.kind == "map" else "set"
+    family: nftsets.TableFamily = "inet" if listed.family == FAMILY["inet"] else "bridge"
+    kind: nftsets.Kind = "chain" if listed.kind == "chain" else "map" if listed.kind == "map" else "set"
     return nft.Leftover(family, kind, listed.name)
 
 

@@ -20,6 +20,7 @@ from bascule.model.links import (
     Vlan,
     Vxlan,
 )
+from bascule.model.thing import Thing
 from bascule.wire import rtnetlink
 from bascule.wire.rtstate import LinkState
 
@@ -39,6 +40,17 @@ def things(survey: Survey, group: int, paths: Sequence[str]) -> dict[str, list[N
     for path in ("", *paths):
         states = [s for s in _links(survey, path).values() if s.name != "lo" and (path or s.group == group)]
         found[path] = [thing for state in states for thing in _one(survey, group, path, state, ends)]
+    return found
+
+
+def strays(survey: Survey, stated: Sequence[Thing]) -> list[Thing]:
+    """The entries of the VXLAN links that are *stated* which are not."""
+    known = set(stated)
+    found: list[Thing] = []
+    for link in stated:
+        state = _links(survey, link.ns).get(link.name) if isinstance(link, Vxlan) else None
+        if isinstance(link, Vxlan) and state is not None:
+            found += [entry for entry in _entries(survey, state, link.ns) if entry not in known]
     return found
 
 
@@ -67,6 +79,10 @@ def _one(survey: Survey, group: int, path: str, state: LinkState, ends: Ends) ->
             rtnetlink.RTPROT_BOOT,
         ):
             yield Route(state.name, route.to, route.via, route.family, path)
+    yield from _entries(survey, state, path)
+
+
+def _entries(survey: Survey, state: LinkState, path: str) -> Iterator[Neigh | Fdb]:
     for n in survey.neighbours(path):
         if n.index == state.index and n.state == rtnetlink.NUD_PERMANENT and n.address and n.mac:
             yield Neigh(state.name, n.address, n.mac, path)

@@ -7,7 +7,7 @@ place that knows which sets a thing touches, and `kernel/nft.py` declares every 
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from bascule.model.addresses import Family, IPAddress, nft_family
+from bascule.model.addresses import Family, IPAddress, family, nft_family
 from bascule.model.endpoint import Proto
 
 Mode = Literal["nat", "nat-unprotected", "routed"]
@@ -175,8 +175,41 @@ class Lawful:
         return _lines(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Underlay:
+    """What arrives at UDP *port* of this host is from one of the cluster's hosts (S7)."""
+
+    port: int
+
+    def __str__(self) -> str:
+        return _lines(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Vtep:
+    """*address* is one of the cluster's hosts: see Underlay."""
+
+    address: IPAddress
+
+    def __str__(self) -> str:
+        return _lines(self)
+
+
 Rule = (
-    Forward | Internal | Together | Apart | Linked | Masquerade | Publish | Open | Trusted | Closed | Port | Lawful
+    Forward
+    | Internal
+    | Together
+    | Apart
+    | Linked
+    | Masquerade
+    | Publish
+    | Open
+    | Trusted
+    | Closed
+    | Port
+    | Lawful
+    | Underlay
+    | Vtep
 )
 
 
@@ -228,26 +261,25 @@ def elements(rule: Rule) -> tuple[Element, ...]:
             return (Element("inet", "closed", (f"ipv{version}",)),)
         case Port(port):
             return (Element("bridge", "ports", (_quoted(port),)),)
-        case Lawful(port, mac, addresses):
-            return (
-                *(
-                    Element(
-                        "bridge",
-                        f"lawful_{nft_family(4 if a.version == 4 else 6)}",
-                        (_quoted(port), str(a)),
-                    )
-                    for a in addresses
-                ),
-                *(
-                    Element("bridge", "lawful_target", (_quoted(port), hex(int(a))))
-                    for a in addresses
-                    if a.version == 6
-                ),
-                Element("bridge", "lawful_mac", (_quoted(port), mac)),
-                Element("bridge", "guarded", (_quoted(port),)),
-            )
+        case Lawful():
+            return _lawful(rule)
+        case Underlay(port):
+            return (Element("inet", "underlay", (str(port),)),)
+        case Vtep(address):
+            return (Element("inet", f"vtep_{nft_family(family(address))}", (str(address),)),)
         case _:
             assert_never(rule)
+
+
+def _lawful(rule: Lawful) -> tuple[Element, ...]:
+    port = _quoted(rule.port)
+    addresses = [(f"lawful_{nft_family(family(a))}", str(a)) for a in rule.addresses]
+    targets = [("lawful_target", hex(int(a))) for a in rule.addresses if a.version == 6]
+    return (
+        *(Element("bridge", name, (port, value)) for name, value in (*addresses, *targets)),
+        Element("bridge", "lawful_mac", (port, rule.mac)),
+        Element("bridge", "guarded", (port,)),
+    )
 
 
 def _lines(rule: Rule) -> str:

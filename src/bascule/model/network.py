@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bascule.model.addresses import Family, IPAddress, IPNetwork, family
+from bascule.model.cluster import Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Network:
     """The link was there before us (an existing bridge named by an option) and stays when the network goes."""
     closes: tuple[Family, ...] = ()
     """Of the default bridge: the families that this host forwards only because we made it, and so only for us."""
+    tunnel: Tunnel | None = None
+    """Of an overlay network: how it reaches other hosts."""
 
     def pools_of(self, version: Family) -> tuple[Pool, ...]:
         return tuple(p for p in self.pools if p.family == version)

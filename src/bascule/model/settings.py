@@ -24,6 +24,8 @@ DEFAULT_POOLS: tuple[AddressPool, ...] = (
     AddressPool(IPv4Network("172.28.0.0/14"), 16),
     AddressPool(IPv4Network("192.168.0.0/16"), 20),
 )
+# Docker's for swarm (daemon/cluster: default-addr-pool).
+GLOBAL_POOLS: tuple[AddressPool, ...] = (AddressPool(IPv4Network("10.0.0.0/8"), 24),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Settings:
     router: bool = False
     """--ip-forward-no-drop: a host that did not forward before us forwards for everybody from now on."""
     pools: tuple[AddressPool, ...] = DEFAULT_POOLS
+    global_pools: tuple[AddressPool, ...] = GLOBAL_POOLS
+    """Where subnets of networks on several hosts come from."""
     default_options: dict[str, dict[str, str]] = field(default_factory=dict)
     """--default-network-opt: driver -> options."""
     publish_host: IPAddress | None = None

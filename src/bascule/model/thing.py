@@ -14,6 +14,8 @@ from bascule.model.firewall import (
     Rule,
     Together,
     Trusted,
+    Underlay,
+    Vtep,
 )
 from bascule.model.links import (
     Address,
@@ -61,8 +63,10 @@ __all__ = [
     "Thing",
     "Together",
     "Trusted",
+    "Underlay",
     "Up",
     "Veth",
     "Vlan",
+    "Vtep",
     "Vxlan",
 ]

@@ -9,21 +9,24 @@ that whoever listens hears the difference and never that something was missed.  
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, RLock, Thread
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bascule.model.codec import decode, encode
 from bascule.model.errors import BasculeError, Failed
-from bascule.store.etcdclient import Etcd, Gone, Item, Listing, Lost, Watch
+from bascule.store.etcdclient import Etcd, Lost, Watch
+from bascule.store.etcdwire import Gone, Item, Listing
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import KINDS, Storable, T
 
 Tell = Callable[[Sequence[Storable], Sequence[Storable]], None]
 """Called with what came or changed, and with what went."""
 
+NOTHING: Mapping[str, int] = MappingProxyType({})
 # Seconds before a lost watch is tried again.
 _PAUSE = 0.2
 log = logging.getLogger(__name__)
@@ -98,15 +101,17 @@ class EtcdStore:
         unchanged: Sequence[Storable] = (),
         absent: Sequence[Storable] = (),
         lease: int = 0,
+        expected: Mapping[str, int] = NOTHING,
     ) -> bool:
-        """Commit, if the objects of *unchanged* are as this store last saw them and none of *absent* is there.
+        """Commit, if the objects of *unchanged* are as this store last saw them and none of *absent* is there, and
+        other keys of etcd's have the revisions *expected*.
 
         False: something was otherwise, nothing changed, and `refresh` tells what.  What is put with a *lease* goes
         when that ends.
         """
         if not put and not delete:
             return True
-        expected = {self._key(value): self._seen(value) for value in unchanged}
+        expected = {**expected, **{self._key(value): self._seen(value) for value in unchanged}}
         expected |= {self._key(value): 0 for value in absent}
         placed = self._placed(put, delete)
         texts = {key: text for key, (_, _, text) in placed.items()}
@@ -119,6 +124,10 @@ class EtcdStore:
             [Gone(key, revision) for key in gone],
         )
         return True
+
+    def revision(self, value: Storable) -> int:
+        """The revision of *value*'s key as this store last saw it, -1 where it is not there."""
+        return self._seen(value)
 
     def refresh(self) -> None:
         """What this store has is what etcd has, by quorum.  Raises Unavailable."""

@@ -1,11 +1,10 @@
 """etcd 3.4 and newer, spoken to through its JSON gateway: ranges, transactions, leases and watches.
 
 Several endpoints are one: the last that answered is asked first, another one when it does not answer, until the
-deadline.  The gateway writes 64-bit integers as strings, leaves out what is zero, and has bytes as base64.
-Why not gRPC, and what the gateway cannot do: docs/decisions/030.
+deadline.  Why not gRPC, and what the gateway cannot do: docs/decisions/030.
 """
 
-import base64
+import builtins
 import http.client
 import json
 import socket
@@ -15,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 from urllib.parse import urlsplit
 
 from bascule.model.errors import Failed, Invalid, Unavailable
-
-Body = dict[str, Any]
+from bascule.store import etcdwire as wire
+from bascule.store.etcdwire import Body, Gone, Item, Listing
 
 # google.golang.org/grpc/codes: those that another member, or the same one a moment later, may answer better.
 _DEADLINE_EXCEEDED, _UNAUTHENTICATED, _UNAVAILABLE = 4, 16, 14
@@ -47,30 +45,8 @@ class Access:
     deadline: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A key with its value as of *revision*, first written at *created*."""
-
-    key: str
-    value: str
-    revision: int
-    created: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A key that was deleted at *revision*."""
-
-    key: str
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All keys below a prefix, as they were together at *revision*."""
-
-    revision: int
-    items: tuple[Item, ...]
+class Replaced(Unavailable):
+    """What answers is not the store that was joined: it was wiped, or set back, or is another cluster's."""
 
 
 class Lost(Exception):
@@ -90,14 +66,21 @@ class Etcd:
         self._idle: list[tuple[int, http.client.HTTPConnection]] = []
         self._first = 0
         self._token = ""
+        self._guard: tuple[str, str] | None = None
 
     # ---- what is asked
 
+    def guard(self, key: str, value: str) -> None:
+        """From now on nothing is read or written but where *key* says *value*: raises Replaced otherwise."""
+        self._guard = (key, value)
+
     def list(self, prefix: str, *, serializable: bool = False) -> Listing:
         """Everything below *prefix*.  *serializable*: as one member has it: needs no quorum, may be old."""
-        body = {"key": _b64(prefix), "range_end": _b64(_end(prefix)), "serializable": serializable}
-        answer = self._ask("/v3/kv/range", body)
-        return Listing(_revision(answer), tuple(map(_item, answer.get("kvs", ()))))
+        look = {"request_range": {**wire.below(prefix), "serializable": serializable}}
+        answer = self._ask("/v3/kv/txn", {"compare": self._guards(), "success": [look]})
+        if not answer.get("succeeded"):
+            raise self._replaced()
+        return Listing(wire.revision(answer), tuple(wire.found(answer)))
 
     def transact(
         self,
@@ -113,16 +96,28 @@ class Etcd:
         keys have exactly our values, and it was made.
         """
         wanted = expected or {}
-        operations = [_put(key, value, lease) for key, value in put.items()]
-        operations += [{"request_delete_range": {"key": _b64(key)}} for key in delete]
+        operations = [wire.put(key, value, lease) for key, value in put.items()]
+        operations += [{"request_delete_range": {"key": wire.b64(key)}} for key in delete]
         if max(len(operations), len(wanted)) > MOST_OPERATIONS:
             raise Failed(f"{len(operations)} changes in one transaction, the cluster store takes {MOST_OPERATIONS}")
-        look = [{"request_range": {"key": _b64(key)}} for key in (*put, *delete)]
-        body = {"compare": [_compare(*one) for one in wanted.items()], "success": operations, "failure": look}
+        keys = (*put, *delete, *((self._guard[0],) if self._guard else ()))
+        body = {
+            "compare": [*(wire.compare(*one) for one in wanted.items()), *self._guards()],
+            "success": operations,
+            "failure": [{"request_range": {"key": wire.b64(key)}} for key in keys],
+        }
         answer, again = self._ask_counted("/v3/kv/txn", body)
         if answer.get("succeeded"):
-            return _revision(answer)
-        return _made_before(answer, put, delete) if again else None
+            return wire.revision(answer)
+        if self._guard and self._guard not in ((one.key, one.value) for one in wire.found(answer)):
+            raise self._replaced()
+        return wire.made_before(answer, put, delete) if again else None
+
+    def _guards(self) -> builtins.list[Body]:
+        return [wire.has_value(*self._guard)] if self._guard else []
+
+    def _replaced(self) -> "Replaced":
+        return Replaced(f"cluster store: {self._guard[0] if self._guard else ''}: it is not the store that it was")
 
     def grant(self, ttl: int) -> int:
         """A lease of *ttl* seconds: what is put with it goes when it ends."""
@@ -141,7 +136,7 @@ class Etcd:
     def watch(self, prefix: str, after: int) -> "Watch":
         """What changes below *prefix* later than revision *after*."""
         deadline = time.monotonic() + self._access.deadline
-        body = {"key": _b64(prefix), "range_end": _b64(_end(prefix)), "start_revision": str(after + 1)}
+        body = {**wire.below(prefix), "start_revision": str(after + 1)}
         # Without a leader, a member cut off from the others would keep its watchers waiting, in silence.
         headers = {"Grpc-Metadata-hasleader": "true"}
         _, connection, response, _ = self._send("/v3/watch", {"create_request": body}, deadline, headers)
@@ -272,7 +267,7 @@ class Watch:
             if result is None or result.get("canceled"):
                 raise Lost(str((result or answer).get("cancel_reason") or answer.get("error") or "compacted"))
             if events := result.get("events"):
-                yield _revision(result), [_event(event) for event in events]
+                yield wire.revision(result), [wire.event(event) for event in events]
 
     def close(self) -> None:
         """The iteration ends with Lost.  Again: nothing."""
@@ -323,54 +318,3 @@ def _patience(connection: http.client.HTTPConnection, seconds: float) -> None:
     connection.timeout = seconds
     if connection.sock is not None:
         connection.sock.settimeout(seconds)
-
-
-def _b64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _text(value: str) -> str:
-    return base64.b64decode(value).decode()
-
-
-def _end(prefix: str) -> str:
-    """The first key behind all that begin with *prefix*, whose last character is ASCII."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
-
-
-def _put(key: str, value: str, lease: int) -> Body:
-    return {"request_put": {"key": _b64(key), "value": _b64(value), "lease": str(lease)}}
-
-
-def _compare(key: str, revision: int) -> Body:
-    return {"key": _b64(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
-
-
-def _revision(answer: Body) -> int:
-    return int(answer["header"].get("revision", 0))
-
-
-def _item(kv: Body) -> Item:
-    value = _text(kv.get("value", ""))
-    return Item(_text(kv["key"]), value, int(kv["mod_revision"]), int(kv["create_revision"]))
-
-
-def _event(event: Body) -> Item | Gone:
-    kv = event["kv"]
-    if event.get("type") == "DELETE":
-        return Gone(_text(kv["key"]), int(kv["mod_revision"]))
-    return _item(kv)
-
-
-def _made_before(answer: Body, put: Mapping[str, str], delete: Sequence[str]) -> int | None:
-    """The revision at which exactly this was made, as the keys tell; None if they tell something else."""
-    if not put:
-        return None
-    there = {
-        item.key: item
-        for response in answer.get("responses", ())
-        for item in map(_item, response.get("response_range", {}).get("kvs", ()))
-    }
-    revisions = {there[key].revision for key, value in put.items() if key in there and there[key].value == value}
-    whole = all(key in there and there[key].value == value for key, value in put.items())
-    return revisions.pop() if whole and len(revisions) == 1 and not set(delete) & set(there) else None

@@ -1,23 +1,38 @@
 """What must survive: objects by kind and id.  Memory, SQLite and etcd keep these promises."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
+from bascule.model.cluster import Alive, Ledger, Membership, Node, Remote
 from bascule.model.container import Container, Image, Volume
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
 
-Storable = Network | Endpoint | Sandbox | Container | Image | Volume
-T = TypeVar("T", Network, Endpoint, Sandbox, Container, Image, Volume)
-KINDS: dict[str, type[Storable]] = {
-    kind.__name__.lower(): kind for kind in (Network, Endpoint, Sandbox, Container, Image, Volume)
-}
+Local = Network | Endpoint | Sandbox | Container | Image | Volume
+Shared = Membership | Node | Alive | Ledger | Remote
+Storable = Local | Shared
+T = TypeVar(
+    "T",
+    Network,
+    Endpoint,
+    Sandbox,
+    Container,
+    Image,
+    Volume,
+    Membership,
+    Node,
+    Alive,
+    Ledger,
+    Remote,
+)
+KINDS: dict[str, type[Storable]] = {kind.__name__.lower(): kind for kind in get_args(Local) + get_args(Shared)}
 """Every kind by its name in what is written."""
 INDEXED: dict[type[Storable], tuple[str, ...]] = {
     Network: ("name",),
     Endpoint: ("network", "sandbox"),
     Container: ("name",),
+    Remote: ("network", "node"),
 }
 """The fields that `where` knows, by kind."""
 

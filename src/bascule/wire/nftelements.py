@@ -1,7 +1,7 @@
 """Elements of nftables' sets and maps, chains, rules and generations: values to attributes and back.
 
-A key is its parts one behind the other, each padded to four bytes (nft's registers); a value likewise, or a
-verdict.  The types are nft's own names, as `nft list set` shows them.
+A key is its part as it is, or several one behind the other, each padded to four bytes (nft's registers); a value
+likewise, or a verdict.  The types are nft's own names, as `nft list set` shows them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ AT_ONCE = 800
 
 
 def part(kind: str, value: str) -> bytes:
-    """One part of a key or value, padded.  ValueError for a type that is not here."""
+    """One part of a key or value.  ValueError for a type that is not here."""
     match kind:
         case "ifname" | "iifname":
             packed = value.strip('"').encode().ljust(_IFNAMSIZ, b"\0")
@@ -64,7 +64,7 @@ def part(kind: str, value: str) -> bytes:
             packed = int(value, 16).to_bytes(16, "big")
         case _:
             raise ValueError(f"no encoding for nft type {kind}")
-    return packed + bytes(-len(packed) % 4)
+    return packed
 
 
 def encode(kinds: tuple[str, ...], values: tuple[str, ...]) -> bytes:
@@ -73,7 +73,8 @@ def encode(kinds: tuple[str, ...], values: tuple[str, ...]) -> bytes:
         word, chain = values[0].split(" ", 1)
         code = _VERDICTS[word].to_bytes(4, "big", signed=True)
         return attr(_VERDICT_CODE, code) + text(_VERDICT_CHAIN, chain)
-    return b"".join(part(kind, value) for kind, value in zip(kinds, values, strict=True))
+    packed = [part(kind, value) for kind, value in zip(kinds, values, strict=True)]
+    return packed[0] if len(packed) == 1 else b"".join(one + bytes(-len(one) % 4) for one in packed)
 
 
 def _element(key: bytes, value: bytes, *, verdict: bool) -> bytes:

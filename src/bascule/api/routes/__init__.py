@@ -1,6 +1,17 @@
 """Every request that is answered, noun by noun.  Of two routes that fit, the first wins."""
 
-from bascule.api.routes import archive, containers, elsewhere, events, images, networks, streams, system, volumes
+from bascule.api.routes import (
+    archive,
+    cluster,
+    containers,
+    elsewhere,
+    events,
+    images,
+    networks,
+    streams,
+    system,
+    volumes,
+)
 from bascule.api.table import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -12,5 +23,6 @@ ROUTES: tuple[Route, ...] = (
     *elsewhere.ROUTES,
     *images.ROUTES,
     *volumes.ROUTES,
+    *cluster.ROUTES,
     *events.ROUTES,
 )

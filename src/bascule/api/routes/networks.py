@@ -38,7 +38,7 @@ def _chosen(ask: Ask) -> Reply:
 def inspect(ask: Ask) -> Reply:
     values.strict_truth("verbose", ask.text("verbose"))
     net = ask.engine.network(ask.name)
-    return reply(network.show(net, _members(ask, net), ask.engine.status(net)))
+    return reply(network.show(net, _members(ask, net), ask.engine.status(net), ask.engine.shared.peers(net)))
 
 
 def create(ask: Ask) -> Reply:

@@ -23,7 +23,7 @@ async def version(ask: Ask) -> Reply:
 def info(ask: Ask) -> Reply:
     about, now = ask.house.about, ask.house.now()
     images = len(ask.containers.images.images())
-    return reply(system.info(about, ask.containers.containers(), images, now))
+    return reply(system.info(about, ask.containers.containers(), images, now, ask.engine.shared.membership()))
 
 
 def usage(ask: Ask) -> Reply:

@@ -10,6 +10,7 @@ from bascule.api.shapes import filters, times, values
 from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import Filters
 from bascule.model.addresses import IPAddress, IPNetwork, family
+from bascule.model.cluster import Node
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Invalid
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
@@ -129,10 +130,13 @@ def _pools(bodies: Sequence[PoolBody]) -> tuple[PoolSpec, ...]:
 
 
 def show(
-    net: Network, members: Mapping[str, Endpoint] | None = None, status: Mapping[str, str] | None = None
+    net: Network,
+    members: Mapping[str, Endpoint] | None = None,
+    status: Mapping[str, str] | None = None,
+    peers: Sequence[Node] = (),
 ) -> answer.Network:
     """A network as list and inspect show it; *members* are its endpoints by container id, *status* is what is not
-    as it should be."""
+    as it should be, *peers* are the hosts that one of several hosts is on."""
     ipam_options = None if net.ipam_options is None else dict(net.ipam_options)
     shown: answer.Network = {
         "Name": net.name,
@@ -150,12 +154,20 @@ def show(
         "ConfigFrom": {"Network": net.config_from},
         "ConfigOnly": net.config_only,
         "Containers": {key: _member(ep) for key, ep in (members or {}).items()},
-        "Options": dict(net.options),
+        "Options": _options(net),
         "Labels": dict(net.labels),
     }
     if status:
         shown["Status"] = dict(status)
+    if peers:
+        shown["Peers"] = [{"Name": node.name, "IP": str(node.address)} for node in peers]
     return shown
+
+
+def _options(net: Network) -> dict[str, str]:
+    """Docker tells of an overlay network which VXLAN identifiers it has."""
+    told = {"com.docker.network.driver.overlay.vxlanid_list": str(net.tunnel.vni)} if net.tunnel else {}
+    return {**told, **net.options}
 
 
 def _config(net: Network) -> list[answer.IpamConfig] | None:

@@ -36,6 +36,13 @@ class Member(TypedDict):
     IPv6Address: str
 
 
+class Peer(TypedDict):
+    """A host with endpoints on a network of several."""
+
+    Name: str
+    IP: str
+
+
 class Network(TypedDict):
     """A network.  Containers is by container id, and empty in a list from 1.28 on.  Status, of `inspect` alone,
     tells what is not as it should be, and is left out when all is well."""
@@ -57,6 +64,7 @@ class Network(TypedDict):
     Options: dict[str, str]
     Labels: dict[str, str]
     Status: NotRequired[dict[str, str]]
+    Peers: NotRequired[list[Peer]]
 
 
 class NetworkCreated(TypedDict):

@@ -7,6 +7,7 @@ from typing import cast
 
 from bascule.api.shapes import system_answer as answer
 from bascule.api.shapes import times
+from bascule.model.cluster import Membership
 from bascule.model.container import Container
 from bascule.model.errors import Invalid
 
@@ -107,7 +108,9 @@ def version(about: About) -> answer.Version:
     }
 
 
-def info(about: About, containers: Sequence[Container], images: int, now: int) -> answer.Info:
+def info(
+    about: About, containers: Sequence[Container], images: int, now: int, member: Membership | None = None
+) -> answer.Info:
     """GET /info: everything that clients read of it."""
     count = Counter(c.state.status for c in containers)
     paused = count["paused"]
@@ -136,7 +139,7 @@ def info(about: About, containers: Sequence[Container], images: int, now: int) -
         "CgroupVersion": about.cgroup_version,
         "NEventsListener": 0,
         **_machine(about),
-        **_company(about),
+        **_company(about, member),
     }
 
 
@@ -163,7 +166,7 @@ def _machine(about: About) -> answer.Machine:
     }
 
 
-def _company(about: About) -> answer.Company:
+def _company(about: About, member: Membership | None) -> answer.Company:
     runtime: dict[str, answer.Runtime] = {about.runtime: {"path": about.runtime}}
     return {
         "IndexServerAddress": "https://index.docker.io/v1/",
@@ -181,9 +184,9 @@ def _company(about: About) -> answer.Company:
         "Runtimes": runtime,
         "DefaultRuntime": about.runtime,
         "Swarm": {
-            "NodeID": "",
-            "NodeAddr": "",
-            "LocalNodeState": "inactive",
+            "NodeID": member.id if member else "",
+            "NodeAddr": str(member.address) if member else "",
+            "LocalNodeState": "active" if member else "inactive",
             "ControlAvailable": False,
             "Error": "",
             "RemoteManagers": None,

@@ -82,7 +82,7 @@ class Runtime(TypedDict):
 
 
 class Swarm(TypedDict):
-    """Bascule is in none."""
+    """The cluster that this host is in; nobody manages it from here in Docker's words."""
 
     NodeID: str
     NodeAddr: str

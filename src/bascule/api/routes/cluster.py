@@ -1,0 +1,113 @@
+"""Several hosts as one: becoming a member, ceasing to be one, and how it is."""
+
+from bascule.api.ask import Ask, Reply, empty, reply
+from bascule.api.shapes import cluster as shape
+from bascule.api.shapes import cluster_answer as answer
+from bascule.api.table import Route, flag
+
+
+def _enter(ask: Ask, *, found: bool) -> Reply:
+    how = shape.joining(ask.body(shape.JoinBody), ask.house.about.hostname, found=found)
+    return reply({"NodeID": ask.engine.cluster.join(how).id}, 201)
+
+
+def init(ask: Ask) -> Reply:
+    return _enter(ask, found=True)
+
+
+def join(ask: Ask) -> Reply:
+    return _enter(ask, found=False)
+
+
+def leave(ask: Ask) -> Reply:
+    ask.engine.cluster.leave(force=ask.flag("force"))
+    return empty()
+
+
+def status(ask: Ask) -> Reply:
+    now = ask.engine.cluster.status()
+    networks = sum(net.scope == "global" for net in ask.engine.networks())
+    return reply(shape.status(now, len(ask.engine.cluster.nodes()), networks))
+
+
+def nodes(ask: Ask) -> Reply:
+    return reply([shape.node(seen) for seen in ask.engine.cluster.nodes()])
+
+
+def inspect(ask: Ask) -> Reply:
+    return reply(shape.node(shape.find(ask.engine.cluster.nodes(), ask.name)))
+
+
+def verify(ask: Ask) -> Reply:
+    return reply({"Differences": list(ask.engine.cluster.verify())})
+
+
+_NOT_IN = (503,)
+
+ROUTES = (
+    Route(
+        "GET",
+        "/cluster",
+        status,
+        says="How this host is with its cluster",
+        gives={200: answer.Cluster},
+        refuses=_NOT_IN,
+    ),
+    Route(
+        "POST",
+        "/cluster/init",
+        init,
+        "json",
+        slow=True,
+        says="Found a cluster, with this host as its first member",
+        takes=shape.JoinBody,
+        gives={201: answer.Joined},
+        refuses=(409, 503),
+    ),
+    Route(
+        "POST",
+        "/cluster/join",
+        join,
+        "json",
+        slow=True,
+        says="Become a member of a cluster",
+        takes=shape.JoinBody,
+        gives={201: answer.Joined},
+        refuses=(409, 503),
+    ),
+    Route(
+        "POST",
+        "/cluster/leave",
+        leave,
+        slow=True,
+        says="Cease to be a member",
+        query=(flag("force", "Also with containers on its networks, or where the store does not answer."),),
+        gives={204: None},
+        refuses=(409, 503),
+    ),
+    Route(
+        "GET",
+        "/cluster/nodes",
+        nodes,
+        says="List the cluster's hosts",
+        gives={200: list[answer.Node]},
+        refuses=_NOT_IN,
+    ),
+    Route(
+        "GET",
+        "/cluster/nodes/{name}",
+        inspect,
+        says="Inspect a host of the cluster",
+        gives={200: answer.Node},
+        refuses=_NOT_IN,
+    ),
+    Route(
+        "GET",
+        "/cluster/verify",
+        verify,
+        slow=True,
+        says="Compare the store, what this host knows, and its kernel",
+        gives={200: answer.Verified},
+        refuses=_NOT_IN,
+    ),
+)

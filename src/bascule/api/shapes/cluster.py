@@ -1,0 +1,74 @@
+"""Clusters in words of our own: Docker has none for them."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from bascule.api.shapes import cluster_answer as answer
+from bascule.api.shapes import times
+from bascule.engine.cluster import Joining, Seen, Status
+from bascule.model.addresses import ip_address
+from bascule.model.cluster import VXLAN_PORT
+from bascule.model.errors import Invalid, NotFound
+
+
+class JoinBody(Struct):
+    """POST /cluster/join and /cluster/init."""
+
+    Address: str | None = None
+    Name: str | None = None
+    Store: list[str] | None = None
+    Port: int | None = None
+
+
+def joining(body: JoinBody, hostname: str, *, found: bool) -> Joining:
+    """How a host is to become a member.  Raises Invalid."""
+    try:
+        address = ip_address(body.Address or "")
+    except ValueError:
+        raise Invalid(f"invalid address {body.Address!r}: where do this host's tunnels end?") from None
+    port = body.Port or VXLAN_PORT
+    # Docker's range for --data-path-port.
+    if not 1024 <= port <= 49151:
+        raise Invalid(f"invalid port {port}: 1024 to 49151")
+    return Joining(found, address, body.Name or hostname, tuple(body.Store or ()), port)
+
+
+def node(seen: Seen) -> answer.Node:
+    one = seen.node
+    return {
+        "ID": one.id,
+        "Name": one.name,
+        "Address": str(one.address),
+        "MTU": one.mtu,
+        "Joined": times.rfc3339(one.joined),
+        "State": seen.state,
+        "Self": seen.me,
+    }
+
+
+def find(nodes: Sequence[Seen], ref: str) -> Seen:
+    """By name, id, or the beginning of an id that only one has.  Raises NotFound, Invalid."""
+    exact = [s for s in nodes if ref in (s.node.name, s.node.id)]
+    found = exact or [s for s in nodes if ref and s.node.id.startswith(ref)]
+    if not found:
+        raise NotFound(f"node {ref} not found")
+    if len(found) > 1:
+        raise Invalid(f"node {ref} is ambiguous ({len(found)} matches found)")
+    return found[0]
+
+
+def status(now: Status, nodes: int, networks: int) -> answer.Cluster:
+    me = now.membership
+    return {
+        "NodeID": me.id,
+        "Name": me.name,
+        "Address": str(me.address),
+        "MTU": me.mtu,
+        "Port": me.port,
+        "Store": list(me.store.endpoints),
+        "Trouble": now.store,
+        "Nodes": nodes,
+        "Networks": networks,
+        "Joined": now.following,
+    }

@@ -1,0 +1,40 @@
+"""What answers say of a cluster: the functions beside build these; /openapi.json is made of them."""
+
+from typing import TypedDict
+
+
+class Node(TypedDict):
+    """A host of the cluster.  State is ready, suspect, down or unknown; Self is this one."""
+
+    ID: str
+    Name: str
+    Address: str
+    MTU: int
+    Joined: str
+    State: str
+    Self: bool
+
+
+class Cluster(TypedDict):
+    """This host's membership.  Trouble is "" where the store answers."""
+
+    NodeID: str
+    Name: str
+    Address: str
+    MTU: int
+    Port: int
+    Store: list[str]
+    Trouble: str
+    Nodes: int
+    Networks: int
+    Joined: int
+
+
+class Joined(TypedDict):
+    NodeID: str
+
+
+class Verified(TypedDict):
+    """A line for everything that is stale or missing."""
+
+    Differences: list[str]

@@ -1,0 +1,147 @@
+"""`bascule cluster`."""
+
+from __future__ import annotations
+
+from bascule.cli.client import Client, quote
+from bascule.cli.command import FORMAT, MANY, Command
+from bascule.cli.options import Given
+
+TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
+if TYPE_CHECKING:
+    from bascule.cli.fields import Fields
+
+
+def _enter(client: Client, given: Given, path: str, **more: object) -> int:
+    body = {"Address": given.text("address"), "Name": given.text("name"), "Store": given.list("store"), **more}
+    print(client.post(path, body=body)["NodeID"])
+    return 0
+
+
+def init(client: Client, given: Given) -> int:
+    return _enter(client, given, "/cluster/init", Port=given.number("port"))
+
+
+def join(client: Client, given: Given) -> int:
+    return _enter(client, given, "/cluster/join")
+
+
+def leave(client: Client, given: Given) -> int:
+    client.post("/cluster/leave", {"force": "1"} if given.flag("force") else {})
+    print("Node left the cluster.")
+    return 0
+
+
+def _fields(*, full: bool) -> Fields:
+    return {
+        "ID": ("ID", lambda n: n["ID"] if full else n["ID"][:12]),
+        "Name": ("NAME", lambda n: n["Name"]),
+        "Address": ("ADDRESS", lambda n: n["Address"]),
+        "State": ("STATE", lambda n: n["State"]),
+        "MTU": ("MTU", lambda n: str(n["MTU"])),
+        "Self": ("SELF", lambda n: "*" if n["Self"] else ""),
+    }
+
+
+def ls(client: Client, given: Given) -> int:
+    from bascule.cli.table import listing, show
+
+    form = given.text("format")
+    if given.flag("quiet") and form in ("", "table"):
+        form = "{{.ID}}"
+    nodes = client.get("/cluster/nodes")
+    show(listing(form, _fields(full=given.flag("no-trunc")), "ID Name Address State MTU Self", nodes), form=form)
+    return 0
+
+
+def inspect(client: Client, given: Given) -> int:
+    from bascule.cli.look import inspect_each
+
+    return inspect_each(given, lambda name: client.get(f"/cluster/nodes/{quote(name)}"))
+
+
+def status(client: Client, given: Given) -> int:
+    found = client.get("/cluster")
+    if given.text("format"):
+        from bascule.cli.table import inspection
+
+        print(inspection(given.text("format"), [found]), end="")
+        return 0
+    print(f"Node: {found['Name']} ({found['NodeID'][:12]})")
+    print(f"Tunnels: {found['Address']}, UDP port {found['Port']}, MTU {found['MTU']}")
+    print(f"Store: {', '.join(found['Store'])}: {found['Trouble'] or 'answers'}")
+    print(f"Nodes: {found['Nodes']}")
+    print(f"Networks: {found['Networks']}, on this host {found['Joined']}")
+    return 1 if found["Trouble"] else 0
+
+
+def verify(client: Client, _: Given) -> int:
+    found = client.get("/cluster/verify")["Differences"]
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+_WHERE = """
+        --address ip    This host's address, where its tunnels end
+        --name string   Name of this node (its host name)
+        --store list    The cluster's etcd: https://host:2379, several times for several (what the daemon was told)
+"""
+
+COMMANDS = {
+    "cluster init": Command(
+        init,
+        "[OPTIONS]",
+        "Found a cluster, with this host as its first member",
+        _WHERE + "        --port int      UDP port of the tunnels (4789)\n",
+        examples="bascule cluster init --address 10.0.0.1 --store http://10.0.0.9:2379",
+    ),
+    "cluster join": Command(
+        join,
+        "[OPTIONS]",
+        "Become a member of a cluster",
+        _WHERE,
+        examples="bascule cluster join --address 10.0.0.2 --store http://10.0.0.9:2379",
+    ),
+    "cluster leave": Command(
+        leave,
+        "[OPTIONS]",
+        "Cease to be a member",
+        "    -f, --force   Also with containers on the cluster's networks, or where the store does not answer\n",
+        examples="bascule cluster leave",
+    ),
+    "cluster ls": Command(
+        ls,
+        "[OPTIONS]",
+        "List the cluster's hosts",
+        FORMAT
+        + """
+        --no-trunc   Show whole ids
+    -q, --quiet      Show ids alone
+""",
+        examples="bascule cluster ls",
+    ),
+    "cluster inspect": Command(
+        inspect,
+        "[OPTIONS] NODE [NODE...]",
+        "Show all that is known of hosts of the cluster",
+        "    -f, --format string   Print with a Go template, or 'json'\n",
+        args=(1, MANY),
+        examples="bascule cluster inspect -f '{{.State}}' host2",
+    ),
+    "cluster status": Command(
+        status,
+        "[OPTIONS]",
+        "Show how this host is with its cluster",
+        "    -f, --format string   Print with a Go template, or 'json'\n",
+        examples="bascule cluster status",
+        long="The exit status is 1 where the store does not answer.",
+    ),
+    "cluster verify": Command(
+        verify,
+        "",
+        "Compare the store, what this host knows, and its kernel",
+        examples="bascule cluster verify",
+        long="A line for everything that is stale or missing, and then the exit status is 1.\n"
+        "What is on its way at this moment is among it.",
+    ),
+}

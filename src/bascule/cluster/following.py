@@ -1,0 +1,131 @@
+"""The endpoints of one network, as all hosts tell of them: hearing of those elsewhere, and telling of our own.
+
+Both compare what should be with what is, so it does not matter what was missed, or how often it is done.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
+
+from bascule.cluster import keys
+from bascule.cluster.commons import Commons
+from bascule.cluster.lawful import fault
+from bascule.engine.shared import Shared
+from bascule.model.cluster import Membership, Remote
+from bascule.model.endpoint import Endpoint
+from bascule.store.etcd import EtcdStore
+from bascule.store.protocol import Storable
+
+log = logging.getLogger("bascule.cluster")
+# A transaction of etcd's has 128 operations.
+_AT_ONCE = 100
+
+
+def record(ep: Endpoint, me: Membership) -> Remote:
+    """What others are told of an endpoint of ours."""
+    return Remote(
+        id=ep.id,
+        network=ep.network,
+        node=me.id,
+        epoch=me.epoch,
+        generation=ep.created,
+        name=ep.name,
+        via=me.address,
+        addresses=ep.addresses,
+        mac=ep.mac,
+        dns_names=ep.dns_names,
+    )
+
+
+class Following:
+    """From its making until `close` the store's records of *network* are in memory.  Raises Unavailable."""
+
+    def __init__(self, common: Commons, shared: Shared, network: str, changed: Callable[[], None]) -> None:
+        self.network = network
+        self.me = common.me.id
+        self._common = common
+        self._shared = shared
+        self._lock = Lock()
+        self._heard: set[str] = set()
+        self._told: set[str] = set()
+        self.records = EtcdStore(common.etcd, keys.endpoints(network))
+
+        def tell(put: Sequence[Storable], gone: Sequence[Storable]) -> None:
+            with self._lock:
+                self._heard.update(one.id for one in (*put, *gone))
+            changed()
+
+        self.records.on_change(tell)
+        self.all_again()
+
+    def close(self) -> None:
+        self.records.close()
+
+    def all_again(self) -> None:
+        """The next `hear` looks at everything."""
+        with self._lock:
+            self._heard.update(one.id for one in self.records.all(Remote))
+            self._heard.update(one.id for one in self._shared.remotes(self.network))
+
+    # ---- others'
+
+    def hear(self) -> bool:
+        """The engine knows what has changed of endpoints elsewhere.  Whether records of our own were among it."""
+        with self._lock:
+            heard, self._heard = self._heard, set()
+        if not heard:
+            return False
+        me = self._common.me.id
+        found = {ident: self.records.get(Remote, ident) for ident in heard}
+        others = [one for one in found.values() if one is not None and one.node != me]
+        wrong = self.faults(others)
+        known = {one.id: one for one in self._shared.remotes(self.network) if one.id in heard}
+        put = [one for one in others if one.id not in wrong]
+        there = {one.id for one in put}
+        self._shared.learn(self.network, put, [one for ident, one in known.items() if ident not in there])
+        self._warn(wrong)
+        return any(one is None or one.node == me for one in found.values())
+
+    def faults(self, others: Iterable[Remote]) -> dict[str, str]:
+        """Those of *others* that cannot be, by id, and why."""
+        net = self._shared.network(self.network)
+        if net is None:
+            return {}
+        nodes = self._common.nodes()
+        here: dict[object, Endpoint] = {a.ip: ep for ep in self._shared.endpoints(net.id) for a in ep.addresses}
+        return {one.id: why for one in others if (why := fault(one, net, nodes, here))}
+
+    def _warn(self, wrong: dict[str, str]) -> None:
+        for ident, why in wrong.items():
+            if ident not in self._told:
+                log.warning("what another host says of an endpoint is left out: %s: %s", ident[:12], why)
+        self._told |= set(wrong)
+
+    # ---- our own
+
+    def speak(self) -> None:
+        """The store says of our endpoints what is so.  Raises Unavailable."""
+        while True:
+            put, gone, there = self._difference()
+            if not put and not gone:
+                return
+            some, some_gone = put[:_AT_ONCE], gone[: _AT_ONCE - len(put[:_AT_ONCE])]
+            made = self.records.attempt(
+                some,
+                some_gone,
+                unchanged=[there[one.id] for one in (*some, *some_gone) if one.id in there],
+                absent=[one for one in some if one.id not in there],
+            )
+            if not made:
+                self.records.refresh()
+
+    def own(self) -> dict[str, Remote]:
+        """What the store should say of our endpoints, by id."""
+        ends = self._shared.endpoints(self.network)
+        return {ep.id: record(ep, self._common.me) for ep in ends if ep.addresses}
+
+    def _difference(self) -> tuple[list[Remote], list[Remote], dict[str, Remote]]:
+        wanted = self.own()
+        there = {one.id: one for one in self.records.where(Remote, "node", self._common.me.id)}
+        put = [one for ident, one in wanted.items() if there.get(ident) != one]
+        return put, [one for ident, one in there.items() if ident not in wanted], there

@@ -1,0 +1,168 @@
+"""Being in a cluster: `engine.cluster.Cluster` for a host that is a member; becoming one, and ceasing to be one."""
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bascule.cluster import audit, blocks, keys, reaping
+from bascule.cluster.commons import Timing, access
+from bascule.cluster.member import Member
+from bascule.engine.cluster import Joining, Seen, Status
+from bascule.engine.shared import Shared
+from bascule.model.cluster import Ledger, Membership, Node, StoreAccess
+from bascule.model.codec import decode, encode
+from bascule.model.endpoint import EndpointSpec
+from bascule.model.errors import Conflict, Failed, Unavailable
+from bascule.model.network import Network
+from bascule.store.etcdclient import Etcd
+
+
+class Inside:
+    """Member *me*, at work from now on."""
+
+    def __init__(self, shared: Shared, me: Membership, lease: int, grace: float) -> None:
+        self.me = me
+        self._shared = shared
+        self._timing = Timing(lease=lease, grace=grace)
+        self._member = Member(shared, me, self._timing)
+
+    def begin(self, shared: Shared) -> None:
+        """It has begun."""
+
+    def close(self) -> None:
+        self._member.close()
+
+    def settle(self) -> None:
+        """What the cluster has is known here.  Raises Unavailable."""
+        self._member.take_over(self._member.common())
+
+    # ---- use cases
+
+    def propose(self, net: Network) -> Network | None:
+        return self._member.propose(net)
+
+    def withdraw(self, net: Network) -> None:
+        self._member.withdraw(net)
+
+    def provide(self, net: Network, spec: EndpointSpec) -> None:
+        self._member.provide(net, spec)
+
+    def changed(self, network: str) -> None:
+        self._member.wake(network)
+
+    # ---- for people
+
+    def join(self, how: Joining) -> Membership:
+        raise Conflict(f"this node is in a cluster already, as {self.me.name}, and cannot join as {how.name}")
+
+    def leave(self, *, force: bool = False) -> None:
+        busy = sorted({ep.name for net in self._shared.networks() for ep in self._shared.endpoints(net.id)})
+        if busy and not force:
+            raise Conflict(
+                f"this node has containers on networks of the cluster: {', '.join(busy)}."
+                " Disconnect them first, or use --force."
+            )
+        try:
+            self._member.common()
+        except Unavailable:
+            if not force:
+                raise
+            self._member.close()
+        else:
+            # First its work: it would tell of what is taken out here again.
+            self._member.close(revoke=True)
+            _forget(self.me)
+        self._shared.dismiss()
+
+    def nodes(self) -> Sequence[Seen]:
+        known = sorted(self._shared.nodes(), key=lambda node: (node.name, node.id))
+        try:
+            common = self._member.reached()
+        except Unavailable:
+            return [Seen(node, "unknown", node.id == self.me.id) for node in known]
+        return [Seen(node, common.state(node.id), node.id == self.me.id) for node in known]
+
+    def status(self) -> Status:
+        return Status(self.me, self._member.trouble, len(self._member.following()))
+
+    def verify(self) -> Sequence[str]:
+        return audit.differences(self._member)
+
+
+def _forget(me: Membership) -> None:
+    """The node is not there any more, and has no endpoints and no addresses."""
+    etcd = Etcd(access(me.store))
+    try:
+        etcd.guard(keys.IDENTITY, me.cluster)
+        reaping.take_out(etcd, [item for item, one in reaping.records(etcd) if one.node == me.id])
+        blocks.give_back(etcd, [b for b in blocks.everywhere(etcd) if b.node == me.id])
+        etcd.transact({}, [_node_key(me.id)])
+    finally:
+        etcd.close()
+
+
+def join(shared: Shared, how: Joining, store: StoreAccess) -> Membership:
+    """The host's node is in the cluster's store, and its membership in its own.  With *how.found* the cluster is
+    made.  Raises Conflict where there is one already, or a node of that name; Failed where there is none."""
+    mtu = shared.kernel.underlay(how.address)
+    me = Membership(
+        id=secrets.token_hex(16),
+        name=how.name,
+        cluster="",
+        address=how.address,
+        mtu=mtu,
+        epoch=1,
+        joined=time.time_ns(),
+        store=store,
+    )
+    etcd = Etcd(access(me.store))
+    try:
+        identity = _found(etcd, how.port) if how.found else _identity(etcd)
+        etcd.guard(keys.IDENTITY, identity)
+        me = replace(me, cluster=identity, port=int(json.loads(identity)["port"]))
+        nodes = _enter(etcd, me)
+    finally:
+        etcd.close()
+    shared.enrol(me, nodes)
+    return me
+
+
+def _found(etcd: Etcd, port: int) -> str:
+    identity = json.dumps({"id": secrets.token_hex(16), "port": port}, sort_keys=True)
+    ledger = Ledger("networks", 0)
+    made = etcd.transact(
+        {keys.IDENTITY: identity, f"{keys.SHARED}ledger/{ledger.id}": encode(ledger)}, (), {keys.IDENTITY: 0}
+    )
+    if made is None:
+        raise Conflict('there is a cluster in this store already: use "bascule cluster join"')
+    return identity
+
+
+def _identity(etcd: Etcd) -> str:
+    for item in etcd.list(keys.IDENTITY).items:
+        if item.key == keys.IDENTITY:
+            return item.value
+    raise Failed('there is no cluster in this store: use "bascule cluster init" on its first host')
+
+
+def _enter(etcd: Etcd, me: Membership) -> list[Node]:
+    """Our node's record is there; all nodes."""
+    while True:
+        # The ledger first: who comes between the two has raised it.
+        known = {item.key: item.revision for item in etcd.list(f"{keys.SHARED}ledger/").items}
+        nodes = [decode(Node, item.value) for item in etcd.list(f"{keys.SHARED}node/").items]
+        same = next((node for node in nodes if node.name == me.name or node.address == me.address), None)
+        if same is not None:
+            raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already")
+        mine = Node(me.id, me.name, me.address, me.mtu, me.epoch, me.joined)
+        # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
+        ledger, turn = f"{keys.SHARED}ledger/nodes", Ledger("nodes", me.joined)
+        put = {_node_key(me.id): encode(mine), ledger: encode(turn)}
+        if etcd.transact(put, (), {ledger: known.get(ledger, 0)}) is not None:
+            return [*nodes, mine]
+
+
+def _node_key(ident: str) -> str:
+    return f"{keys.SHARED}node/{ident}"

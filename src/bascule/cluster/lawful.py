@@ -1,0 +1,34 @@
+"""What another host says is checked before anything is made of it (S18): a record that is wrong is left out, and
+said so once.  Pure."""
+
+from collections.abc import Mapping
+
+from bascule.model.cluster import Node, Remote
+from bascule.model.endpoint import Endpoint
+from bascule.model.names import MAC
+from bascule.model.network import Network
+
+
+def fault(one: Remote, net: Network, nodes: Mapping[str, Node], here: Mapping[object, Endpoint]) -> str:
+    """Why the record cannot be, "" if it can.  *here* are this host's endpoints on *net* by each address."""
+    node = nodes.get(one.node)
+    if one.network != net.id:
+        return "it is of another network"
+    if node is None:
+        return f"there is no node {one.node[:12]}"
+    if one.via != node.address:
+        return f"node {node.name} is at {node.address}, not at {one.via}"
+    if not MAC.fullmatch(one.mac) or int(one.mac[:2], 16) & 1:
+        return f"{one.mac!r} is no endpoint's MAC"
+    if not one.addresses:
+        return "it has no address"
+    for address in one.addresses:
+        pool = next((p for p in net.pools if address.ip in p.subnet), None)
+        if pool is None:
+            return f"{address.ip} is not in {net.name}"
+        if address.ip == pool.gateway:
+            return f"{address.ip} is the gateway of {net.name}"
+        mine = here.get(address.ip)
+        if mine is not None:
+            return f"{address.ip} is {mine.name}'s on this host"
+    return ""

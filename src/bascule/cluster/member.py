@@ -1,0 +1,266 @@
+"""A member of a cluster at work: one thread that makes this host agree with the store and the store with this host.
+
+Everything it does compares what is with what should be, so a turn that was missed, done twice, or broken off by a
+store that went away is made good by the next.  Whoever changes something calls `wake`; what nobody tells of is
+looked at every few seconds.  While the store is away the host goes on with what it knows.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from threading import Event, Lock, RLock, Thread
+
+from bascule.cluster import blocks, keys, networks, reaping
+from bascule.cluster.commons import Commons, Timing, access
+from bascule.cluster.following import Following
+from bascule.engine.shared import Shared
+from bascule.model.cluster import Membership, Node
+from bascule.model.endpoint import EndpointSpec
+from bascule.model.errors import BasculeError, Unavailable
+from bascule.model.network import Network
+from bascule.store.etcdclient import Etcd
+
+log = logging.getLogger("bascule.cluster")
+# Seconds for which a network stays followed while a first endpoint is on its way to it.
+_PINNED = 30.0
+# Seconds for which another host is waited for that is letting go of something.
+_PATIENCE, _PAUSE = 2.0, 0.02
+
+
+class Member:
+    """From its making until `close`.  Any thread may call it."""
+
+    def __init__(self, shared: Shared, me: Membership, timing: Timing) -> None:
+        self.me = me
+        self.shared = shared
+        self.timing = timing
+        self.trouble = "it has not been asked yet"
+        """What the store said last, "" where all is well."""
+        self._wake = Event()
+        self._closing = Event()
+        self._turning = RLock()
+        """Held for a turn, and by whoever needs the host not to change its mind meanwhile."""
+        self._lock = Lock()
+        self._changed: set[str] = set()
+        self._pinned: dict[str, float] = {}
+        self._following: dict[str, Following] = {}
+        self._common: Commons | None = None
+        self._reaper = reaping.Reaper()
+        self._repaired = time.monotonic()
+        self._etcd = Etcd(access(me.store))
+        self._etcd.guard(keys.IDENTITY, me.cluster)
+        self._thread = Thread(target=self._run, name="cluster", daemon=True)
+        self._thread.start()
+
+    def close(self, *, revoke: bool = False) -> None:
+        """No more turns.  *revoke*: others know at once that this node does not live."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+        for one in self._following.values():
+            one.close()
+        if self._common is not None:
+            self._common.close(revoke=revoke)
+        self._etcd.close()
+
+    def wake(self, network: str = "") -> None:
+        """Something changed; *network*: which endpoints of it are here."""
+        if network:
+            with self._lock:
+                self._changed.add(network)
+                self._pinned.pop(network, None)
+        self._wake.set()
+
+    def common(self) -> Commons:
+        """Raises Unavailable while the store has not been reached since the daemon's start."""
+        with self._turning:
+            return self._connect()
+
+    def reached(self) -> Commons:
+        """The same without asking.  Raises Unavailable."""
+        if self._common is None:
+            raise Unavailable(f"cluster store: {self.trouble}")
+        return self._common
+
+    def following(self) -> Sequence[Following]:
+        return list(self._following.values())
+
+    # ---- use cases
+
+    def propose(self, net: Network) -> Network | None:
+        common = self.common()
+        made = networks.propose(common, net)
+        self.take_over(common)
+        return made
+
+    def withdraw(self, net: Network) -> None:
+        self._patiently(lambda: networks.withdraw(self.common(), net))
+
+    def provide(self, net: Network, spec: EndpointSpec) -> None:
+        # A store that is away keeps nobody from using what this host has already.
+        if net.id in self._following and networks.enough(self.shared, net, spec):
+            return
+        with self._lock:
+            self._pinned[net.id] = time.monotonic() + _PINNED
+        try:
+            self._patiently(lambda: self._provide(net, spec))
+        except Unavailable:
+            if not networks.enough(self.shared, net, spec):
+                raise
+
+    def _patiently(self, work: Callable[[], None]) -> None:
+        """*work* is done, and tried again for a moment while another host is letting go of what it wants."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return work()
+            except blocks.Held:
+                if time.monotonic() >= deadline:
+                    raise
+            self._closing.wait(_PAUSE)
+
+    def _provide(self, net: Network, spec: EndpointSpec) -> None:
+        with self._turning:
+            common = self._connect()
+            self._follow(common, net.id)
+            networks.provide(common, self.shared, self.shared.network(net.id) or net, spec)
+
+    # ---- turns
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            try:
+                with self._turning:
+                    self._turn()
+                self.trouble = ""
+            except BasculeError as refusal:
+                if str(refusal) != self.trouble:
+                    log.warning("%s", refusal)
+                self.trouble = str(refusal)
+            except Exception:
+                log.exception("a turn of the cluster's work")
+                self._closing.wait(self.timing.tick)
+            self._wake.wait(self.timing.tick)
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if now - self._repaired >= self.timing.repair:
+            self._repaired = now
+            self._repair()
+        common = self._connect()
+        self.take_over(common)
+        common.look()
+        for net in self.shared.networks():
+            if net.id not in self._following and self.shared.endpoints(net.id):
+                self._follow(common, net.id)
+        for one in list(self._following.values()):
+            if one.hear():
+                self._again(one.network)
+        self._speak(common)
+        self._reaper.reap(common)
+
+    def _connect(self) -> Commons:
+        if self._common is None:
+            self._common = Commons(self._etcd, self.me, self.timing, self._wake.set)
+            self._settle_blocks(self._common)
+        return self._common
+
+    def _repair(self) -> None:
+        for line in self.shared.repair():
+            log.warning("%s", line)
+        for one in self._following.values():
+            one.all_again()
+            self._again(one.network)
+
+    def _again(self, network: str) -> None:
+        with self._lock:
+            self._changed.add(network)
+
+    # ---- networks and nodes
+
+    def take_over(self, common: Commons) -> None:
+        """This host has the cluster's networks and knows its nodes."""
+        with self._turning:
+            nodes = common.shared.all(Node)
+            if {n.id: n for n in nodes} != {n.id: n for n in self.shared.nodes()} and nodes:
+                self.shared.enrol(self.me, nodes)
+                for one in self._following.values():
+                    one.all_again()
+            there = {net.id: net for net in common.shared.all(Network)}
+            known = {net.id for net in self.shared.networks()}
+            for ident, net in there.items():
+                if ident not in known:
+                    self.shared.adopt(net)
+            for ident in known - there.keys():
+                self._unfollow(ident)
+                self.shared.drop(ident)
+
+    # ---- endpoints
+
+    def _follow(self, common: Commons, network: str) -> None:
+        with self._turning:
+            if network not in self._following:
+                self._following[network] = Following(common, self.shared, network, self._wake.set)
+                self._following[network].hear()
+                self._again(network)
+
+    def _unfollow(self, network: str) -> None:
+        one = self._following.pop(network, None)
+        if one is not None:
+            one.close()
+
+    def _speak(self, common: Commons) -> None:
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            pinned = {net for net, until in self._pinned.items() if until > time.monotonic()}
+        while changed:
+            network = changed.pop()
+            try:
+                self._speak_of(common, network, pinned=network in pinned)
+            except BaseException:
+                with self._lock:
+                    self._changed |= {network, *changed}
+                raise
+
+    def _speak_of(self, common: Commons, network: str, *, pinned: bool) -> None:
+        one = self._following.get(network)
+        if one is not None:
+            one.speak()
+        if self.shared.endpoints(network):
+            self._let_go(common, network, pinned=pinned)
+        elif pinned:
+            self._again(network)
+        else:
+            self._part(common, network)
+
+    def _let_go(self, common: Commons, network: str, *, pinned: bool) -> None:
+        """Addresses that were asked for, and are on no endpoint any more, are anybody's."""
+        net = self.shared.network(network)
+        single = [b for b in net.tunnel.blocks if b.num_addresses == 1] if net and net.tunnel else []
+        used = {a.ip for ep in self.shared.endpoints(network) for a in ep.addresses} if single else set()
+        idle = [block for block in single if block.network_address not in used]
+        if idle and pinned:
+            # One of them may be for an endpoint that is not there yet.
+            self._again(network)
+        elif idle and self.shared.give_back(network, idle):
+            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
+            blocks.give_back(common.etcd, [b for b in mine if b.range in idle])
+
+    def _part(self, common: Commons, network: str) -> None:
+        """Nothing of the network is on this host any more: others may have its addresses."""
+        if self.shared.network(network) is not None and self.shared.give_back(network):
+            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
+            blocks.give_back(common.etcd, mine)
+            self._unfollow(network)
+            self.shared.forget(network)
+
+    def _settle_blocks(self, common: Commons) -> None:
+        """What a crash or an outage left: blocks that are ours in the store and not here, and the other way."""
+        own = {(net.id, b) for net in self.shared.networks() if net.tunnel for b in net.tunnel.blocks}
+        mine = [b for b in blocks.everywhere(common.etcd) if b.node == self.me.id]
+        blocks.give_back(common.etcd, [b for b in mine if (b.network, b.range) not in own])
+        for network, block in own - {(b.network, b.range) for b in mine}:
+            held = blocks.hold(common.etcd, network, block, self.me.id)
+            if not held and not self.shared.give_back(network, [block]):
+                log.error("network %s: %s is another host's by now, and addresses in it are here", network, block)

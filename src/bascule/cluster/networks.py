@@ -1,0 +1,109 @@
+"""Networks of the cluster: made and removed by compare-and-set, and addresses for this host's endpoints on them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bascule.cluster import blocks, keys
+from bascule.cluster.commons import Commons
+from bascule.drivers import overlay
+from bascule.engine.shared import Shared
+from bascule.ipam.blocks import has_room, pick_vni
+from bascule.ipam.pools import overlapping
+from bascule.model.addresses import Family, IPAddress, family
+from bascule.model.cluster import Ledger, Tunnel
+from bascule.model.endpoint import EndpointSpec
+from bascule.model.errors import Conflict, Forbidden
+from bascule.model.network import Network
+
+LEDGER = "networks"
+
+
+def _overlap(net: Network, others: list[Network]) -> bool:
+    known = [pool.subnet for other in others for pool in other.pools]
+    return any(overlapping(pool.subnet, known) for pool in net.pools)
+
+
+def propose(common: Commons, net: Network) -> Network | None:
+    """*net* with its tunnel, the cluster's from now on; None where another came first, which is in memory now."""
+    ledger = common.shared.get(Ledger, LEDGER)
+    there = common.shared.all(Network)
+    if any(other.name == net.name for other in there):
+        raise Conflict(f"network with name {net.name} already exists")
+    taken = {other.tunnel.vni: other for other in there if other.tunnel}
+    vni = overlay.vni(net.options) or pick_vni(taken)
+    if vni in taken:
+        raise Forbidden(f"network {net.name}: VXLAN id {vni} is that of network {taken[vni].name}")
+    if _overlap(net, there):
+        common.shared.refresh()
+        return None
+    nodes = common.nodes().values()
+    least = min((node.mtu for node in nodes), default=common.me.mtu)
+    tunnel = Tunnel(vni, overlay.mtu(net.options, least, common.me.address), common.me.port)
+    made = replace(net, tunnel=tunnel, link="", mac="")
+    now = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)
+    if common.shared.attempt(
+        put=[made, now], unchanged=[ledger] if ledger else (), absent=[made] if ledger else [made, now]
+    ):
+        return made
+    common.shared.refresh()
+    return None
+
+
+def withdraw(common: Commons, net: Network) -> None:
+    """*net* is no network of the cluster any more.  Raises Forbidden where a node that may come back is on it."""
+    while (known := common.shared.get(Network, net.id)) is not None:
+        now = blocks.listed(common.etcd, net.id)
+        mine = [block for block in now.blocks if block.node == common.me.id]
+        nodes = common.nodes()
+        others = {block.node for block in now.blocks} - {common.me.id}
+        there = sorted(nodes[ident].name for ident in others if ident in nodes and common.state(ident) != "down")
+        if there:
+            busy = common.etcd.list(keys.endpoints(net.id)).items
+            # Who has addresses of it and nobody on it is about to let go.
+            raise (Forbidden if busy else blocks.Held)(
+                f"error while removing network: network {net.name} has active endpoints on {', '.join(there)}"
+            )
+        left = [block for block in now.blocks if block.node != common.me.id]
+        blocks.give_back(common.etcd, [*mine, *left])
+        ledger = common.shared.get(Ledger, LEDGER)
+        generation = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)
+        if common.shared.attempt(
+            put=[generation],
+            delete=[known],
+            unchanged=[known, *([ledger] if ledger else [])],
+            expected={blocks.ledger_key(net.id): now.ledger},
+        ):
+            common.etcd.transact({}, [blocks.ledger_key(net.id)])
+            return
+        common.shared.refresh()
+
+
+def enough(shared: Shared, net: Network, spec: EndpointSpec) -> bool:
+    """Whether this host can place an endpoint like *spec* without asking anybody."""
+    return not any(True for _ in _lacking(shared, net, spec))
+
+
+def _lacking(shared: Shared, net: Network, spec: EndpointSpec) -> Iterator[IPAddress | Family]:
+    """What this host has not got: an address that is asked for, or any of a family."""
+    own = net.tunnel.blocks if net.tunnel else ()
+    taken = {a.ip for ep in shared.endpoints(net.id) for a in ep.addresses}
+    for version in dict.fromkeys(p.family for p in net.pools):
+        asked = next((a for a in spec.addresses if family(a) == version), None)
+        if asked is not None:
+            if not any(asked in block for block in own):
+                yield asked
+        elif not any(has_room(pool, own, taken) for pool in net.pools_of(version)):
+            yield version
+
+
+def provide(common: Commons, shared: Shared, net: Network, spec: EndpointSpec) -> None:
+    """This host has blocks out of which it can place an endpoint like *spec*.  Raises what `connect` would."""
+    for what in _lacking(shared, net, spec):
+        if isinstance(what, int):
+            choose = blocks.next_of(net, what)
+        else:
+            pool = next((p for p in net.pools if what in p.subnet), None)
+            if pool is None or what == pool.gateway or what in pool.aux.values():
+                continue  # It is wrong by itself, and the engine says so.
+            choose = blocks.exactly(what, pool)
+        shared.grant(net.id, [blocks.take(common.etcd, net, common.me.id, choose)])

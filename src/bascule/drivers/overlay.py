@@ -1,0 +1,152 @@
+"""overlay: a bridge on each host that has endpoints of the network, joined by VXLAN.
+
+Nothing is learnt from packets and nothing is flooded to other hosts.  Each endpoint elsewhere is two kinds of
+statements: its MAC is behind that host (Fdb), and its addresses have that MAC (Neigh), which the VXLAN link answers
+for (`proxy`).  A host that has no endpoint on the network states nothing of it.  See docs/decisions/031.
+
+The bridge has no address: what leaves the cluster goes by an endpoint on a bridge network, as in Docker.
+"""
+
+from collections.abc import Iterable
+
+from bascule.drivers import announce, sysctls
+from bascule.drivers.options import Options, check_ours, flag, link_name, number
+from bascule.drivers.protocol import Chosen, Traits
+from bascule.model.addresses import IPAddress
+from bascule.model.cluster import VNI_LAST, Node, Remote
+from bascule.model.endpoint import Endpoint
+from bascule.model.errors import Failed, Invalid, NotImplementedHere
+from bascule.model.network import Network, NetworkSpec
+from bascule.model.thing import (
+    Address,
+    Bridge,
+    Fdb,
+    Internal,
+    Lawful,
+    Neigh,
+    Port,
+    Sysctl,
+    Thing,
+    Together,
+    Underlay,
+    Up,
+    Veth,
+    Vtep,
+    Vxlan,
+)
+
+TRAITS = Traits("overlay", scope="global")
+
+MTU = "com.docker.network.driver.mtu"
+VNIS = "com.docker.network.driver.overlay.vxlanid_list"
+ENCRYPTED = "encrypted"
+PREFIX = "com.docker.network.container_iface_prefix"
+ANTISPOOF = "bascule.antispoof"
+IFNAME = "com.docker.network.endpoint.ifname"
+SYSCTLS = "com.docker.network.endpoint.sysctls"
+
+# What VXLAN adds: an outer Ethernet header's worth of the inner frame (14), VXLAN (8), UDP (8), and IP (20 or 40).
+OVERHEAD = {4: 50, 6: 70}
+_MTU_MIN = 1280
+"""RFC 8200, section 5: less carries no IPv6."""
+
+
+def check(spec: NetworkSpec) -> Chosen:
+    """Raises Invalid and Failed; NotImplementedHere for `encrypted`, which fails closed (S6)."""
+    check_ours(spec.options, ANTISPOOF)
+    if ENCRYPTED in spec.options and flag({ENCRYPTED: spec.options[ENCRYPTED] or "true"}, ENCRYPTED, True):
+        raise NotImplementedHere(f"network {spec.name}: encrypted overlay networks are not there yet")
+    flag(spec.options, ANTISPOOF, True)
+    announce.wanted(spec.options)
+    vni(spec.options)
+    asked_mtu(spec.options)
+    return Chosen(iface_prefix=link_name(spec.options, PREFIX, "0") or "eth")
+
+
+def vni(options: Options) -> int:
+    """The VNI that is asked for, 0 where none is.  Of Docker's list, one a subnet, ours needs the first."""
+    first = options.get(VNIS, "").partition(",")[0].strip()
+    if not first:
+        return 0
+    found = number({VNIS: first}, VNIS, 0)
+    if not 0 < found <= VNI_LAST:
+        raise Invalid(f"invalid vxlan id value {first} passed: 1 to {VNI_LAST} are there")
+    return found
+
+
+def asked_mtu(options: Options) -> int:
+    """The MTU that is asked for, 0 where none is."""
+    mtu = number(options, MTU, 0)
+    if mtu and not _MTU_MIN <= mtu <= 65535:
+        raise Failed(f"invalid MTU {mtu} of an overlay network: {_MTU_MIN} to 65535")
+    return mtu
+
+
+def mtu(options: Options, underlay: int, local: IPAddress) -> int:
+    """What fits through the tunnel, or what is asked for.  Raises Failed where that is more."""
+    fits = underlay - OVERHEAD[local.version]
+    asked = asked_mtu(options)
+    if asked > fits:
+        raise Failed(f"MTU {asked} does not fit the path between the cluster's hosts, {fits} does")
+    return asked or fits
+
+
+def check_endpoint(net: Network, options: dict[str, str]) -> str:  # noqa: ARG001 -- any overlay network will do.
+    sysctls.check(options.get(SYSCTLS, ""))
+    return link_name(options, IFNAME)
+
+
+def tunnel_link(net: Network) -> str:
+    """The name of the network's VXLAN link."""
+    return f"vx-{net.id[:12]}"
+
+
+def host(port: int, nodes: Iterable[Node]) -> list[Thing]:
+    """What must be true of a member, whatever networks it has: its tunnels hear the cluster's hosts alone (S7)."""
+    return [*(Vtep(node.address) for node in nodes), Underlay(port)]
+
+
+def network(net: Network) -> list[Thing]:
+    """The bridge and the way to other hosts; nothing where this host is no member."""
+    tunnel = net.tunnel
+    if tunnel is None or tunnel.local is None:
+        return []
+    link = tunnel_link(net)
+    return [
+        Together(net.link),
+        # The host has no business on it: not as a router for its endpoints either.
+        Internal(net.link),
+        Port(link),
+        Bridge(net.link, tunnel.mtu, net.mac),
+        Sysctl(f"net/ipv6/conf/{net.link}/accept_ra", "0"),
+        Sysctl(f"net/ipv6/conf/{net.link}/disable_ipv6", "1"),
+        Vxlan(link, tunnel.vni, tunnel.port, tunnel.local, tunnel.mtu, tunnel.mac, master=net.link),
+        Sysctl(f"net/ipv6/conf/{link}/accept_ra", "0"),
+        # It has no address, and answers for IPv6 neighbours all the same (drivers/net/vxlan: neigh_reduce).
+        Sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "0" if net.ipv6 else "1"),
+    ]
+
+
+def remote(net: Network, there: Remote) -> list[Thing]:
+    """Where an endpoint on another host is."""
+    link = tunnel_link(net)
+    return [
+        Fdb(link, there.mac, there.via),
+        *(Neigh(link, address.ip, there.mac) for address in there.addresses),
+    ]
+
+
+def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
+    """The pair of links and the addresses, in a bridge network's order."""
+    own = tuple(address.ip for address in ep.addresses)
+    # The bridge may have heard this MAC from another host, where the address was before.
+    told = () if announce.wanted(net.options) is False else announce.things(ep)
+    return [
+        Port(ep.link),
+        *([Lawful(ep.link, ep.mac, own)] if flag(net.options, ANTISPOOF, True) else []),
+        Veth(ep.link, ep.ifname, ep.key, net.tunnel.mtu if net.tunnel else 1450, ep.mac, master=net.link),
+        *told,
+        *sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key),
+        *(Address(ep.ifname, address, ep.key) for address in ep.addresses),
+        Up(ep.ifname, ep.key, silent=not net.ipv6),
+    ]

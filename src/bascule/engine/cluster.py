@@ -1,0 +1,143 @@
+"""What the engine asks of whoever speaks for the other hosts.  `cluster.gate.Gate` keeps these promises; NoCluster
+is for engines on a host of their own.
+
+Nothing but `changed` is called under the engine's lock: a store that several hosts share answers when it likes.
+"""
+
+# ruff: noqa: ARG002 -- who is in no cluster has nothing to look at.
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bascule.engine.shared import Shared
+from bascule.model.addresses import IPAddress
+from bascule.model.cluster import VXLAN_PORT, Membership, Node
+from bascule.model.endpoint import EndpointSpec
+from bascule.model.errors import Unavailable
+from bascule.model.network import Network
+
+State = Literal["ready", "suspect", "down", "unknown"]
+"""Of a node: it lives; it has not been heard of for a moment; its endpoints were taken out; nobody can say, because
+the store does not answer."""
+NOT_IN = 'This node is in no cluster. Use "bascule cluster init" or "bascule cluster join" first.'
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How a host is to become a member.  *found*: it is the cluster's first, which is made with it."""
+
+    found: bool
+    address: IPAddress
+    name: str
+    store: tuple[str, ...] = ()
+    """Where the cluster's etcd is; none: where the daemon was told that it is."""
+    port: int = VXLAN_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A node as this one sees it."""
+
+    node: Node
+    state: State
+    me: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How this host is with its cluster.  *store*: "" where it answers, else what it said; *following* counts the
+    networks whose endpoints elsewhere this host hears of."""
+
+    membership: Membership
+    store: str
+    following: int
+
+
+class Cluster(Protocol):
+    def begin(self, shared: Shared) -> None:
+        """If this host is a member, *shared* is told from now on what other hosts do."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is told any more.  The host stays a member, and its networks as they are."""
+        ...
+
+    # ---- use cases
+
+    def propose(self, net: Network) -> Network | None:
+        """*net*, with its tunnel, is the cluster's.  None: somebody else's came first, and is known now; decide
+        anew.  Raises Unavailable."""
+        ...
+
+    def withdraw(self, net: Network) -> None:
+        """*net* is no network of the cluster.  Raises Forbidden where other hosts have endpoints on it,
+        Unavailable."""
+        ...
+
+    def provide(self, net: Network, spec: EndpointSpec) -> None:
+        """This host has an address for an endpoint like *spec*, unless somebody is faster, and knows what other
+        hosts have on the network.  Raises what `connect` would, Unavailable."""
+        ...
+
+    def changed(self, network: str) -> None:
+        """Others will hear soon which endpoints of *network* are here now."""
+        ...
+
+    # ---- for people
+
+    def join(self, how: Joining) -> Membership:
+        """This host is a member.  Raises Conflict where it is one already, Failed, Unavailable."""
+        ...
+
+    def leave(self, *, force: bool = False) -> None:
+        """This host is no member: others know, and nothing of the cluster is left here.  With *force* also where
+        the store does not answer or containers are on its networks.  Raises Conflict, Unavailable."""
+        ...
+
+    def nodes(self) -> Sequence[Seen]:
+        """Every node, by name.  Raises Unavailable where this host is no member; so do the following."""
+        ...
+
+    def status(self) -> Status: ...
+
+    def verify(self) -> Sequence[str]:
+        """Every entry that is stale or missing, comparing the store, what this host knows, and the kernel."""
+        ...
+
+
+class NoCluster:
+    """A host of its own."""
+
+    def begin(self, shared: Shared) -> None:
+        """Nobody tells anything."""
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+    def propose(self, net: Network) -> Network | None:
+        raise Unavailable(NOT_IN)
+
+    def withdraw(self, net: Network) -> None:
+        raise Unavailable(NOT_IN)
+
+    def provide(self, net: Network, spec: EndpointSpec) -> None:
+        """What is there must do."""
+
+    def changed(self, network: str) -> None:
+        """Nobody else is told."""
+
+    def join(self, how: Joining) -> Membership:
+        raise Unavailable(NOT_IN)
+
+    def leave(self, *, force: bool = False) -> None:
+        raise Unavailable(NOT_IN)
+
+    def nodes(self) -> Sequence[Seen]:
+        raise Unavailable(NOT_IN)
+
+    def status(self) -> Status:
+        raise Unavailable(NOT_IN)
+
+    def verify(self) -> Sequence[str]:
+        raise Unavailable(NOT_IN)

@@ -1,0 +1,251 @@
+"""What the engine holds of networks that are on several hosts, and how whoever speaks for the cluster changes it.
+
+It is in the host's own store as everything else, so that all of it goes on while the cluster's store is away.
+Nothing here waits for other hosts.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from threading import RLock
+
+from bascule.drivers import overlay
+from bascule.engine.decide import hashed_mac
+from bascule.engine.intent import Intent, joined, remote_member
+from bascule.engine.names import Names, Zone
+from bascule.kernel.apply import shift
+from bascule.kernel.protocol import Kernel
+from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.cluster import Membership, Node, Remote
+from bascule.model.endpoint import Endpoint
+from bascule.model.errors import BasculeError, KernelError
+from bascule.model.names import link_name
+from bascule.model.network import Network
+from bascule.model.thing import Thing
+
+log = logging.getLogger("bascule.cluster")
+
+
+@dataclass(slots=True)
+class Shared:
+    """*lock* is the engine's.  *evict* takes a sandbox off a network, *tell* says that one comes or goes."""
+
+    intent: Intent
+    kernel: Kernel
+    names: Names
+    lock: RLock
+    evict: Callable[[str, str], object]
+    tell: Callable[[Network, str], None]
+    _holders: dict[tuple[str, IPAddress], str] = field(default_factory=dict)
+    """Who has an address elsewhere: an index of the store's Remotes, filled when first one is needed."""
+    _indexed: bool = False
+
+    # ---- reading
+
+    def membership(self) -> Membership | None:
+        return self.intent.membership()
+
+    def nodes(self) -> list[Node]:
+        return self.intent.store.all(Node)
+
+    def networks(self) -> list[Network]:
+        """Those of the cluster."""
+        return [net for net in self.intent.networks() if net.tunnel]
+
+    def network(self, ident: str) -> Network | None:
+        return self.intent.store.get(Network, ident)
+
+    def endpoints(self, network: str) -> list[Endpoint]:
+        """Those on this host."""
+        return self.intent.endpoints(network=network)
+
+    def remotes(self, network: str) -> list[Remote]:
+        return self.intent.store.where(Remote, "network", network)
+
+    def peers(self, net: Network) -> list[Node]:
+        """The nodes that have endpoints on the network, as far as this one knows, by name."""
+        there = {one.node for one in self.remotes(net.id)} if net.tunnel else set()
+        me = self.membership()
+        if me is not None and net.tunnel and self.endpoints(net.id):
+            there.add(me.id)
+        return sorted((node for node in self.nodes() if node.id in there), key=lambda node: node.name)
+
+    # ---- being a member
+
+    def enrol(self, membership: Membership, nodes: Sequence[Node]) -> None:
+        """This host is a member, and the cluster's nodes are exactly *nodes*."""
+        with self.lock:
+            before, known = self._host_things(), {node.id for node in nodes}
+            others = [m for m in self.intent.store.all(Membership) if m.id != membership.id]
+            gone = [node for node in self.nodes() if node.id not in known]
+            self.intent.store.commit([membership, *nodes], [*others, *gone])
+            self._become(before, self._host_things())
+
+    def dismiss(self) -> None:
+        """This host is no member, and has nothing of the cluster."""
+        with self.lock:
+            for net in self.networks():
+                self.drop(net.id)
+            before = self._host_things()
+            self.intent.store.commit(delete=[*self.intent.store.all(Membership), *self.nodes()])
+            self._become(before, [])
+
+    def _host_things(self) -> list[Thing]:
+        return self.intent.host_things()
+
+    # ---- networks
+
+    def adopt(self, net: Network) -> Network:
+        """The cluster's network *net* is one of this host's.  Not an error if it was."""
+        with self.lock:
+            known, me = self.network(net.id), self.membership()
+            if known is not None or net.tunnel is None or me is None:
+                return known or net
+            tunnel = replace(
+                net.tunnel,
+                local=me.address,
+                port=me.port,
+                mac=hashed_mac(f"{net.id} {me.id} vtep"),
+            )
+            link = link_name("br-", net.id)
+            ours = replace(net, link=link, mac=hashed_mac(f"{net.id} {me.id}"), tunnel=tunnel)
+            for other in self.intent.networks():
+                if other.name == net.name:
+                    log.warning("network %s of the cluster has the name of one of this host's own", net.name)
+            self.intent.store.commit(put=[ours])
+            self.names.publish(Zone(net.id, net.name))
+            self.tell(ours, "create")
+            return ours
+
+    def drop(self, ident: str) -> None:
+        """The network is gone; whatever was on it here is not any more.  Not an error if it is not known."""
+        with self.lock:
+            net = self.network(ident)
+            if net is None:
+                return
+            for ep in self.endpoints(ident):
+                log.warning("network %s is gone from the cluster: %s is taken off it", net.name, ep.name)
+                self.evict(ident, ep.sandbox)
+            self.forget(ident)
+            self.intent.store.commit(delete=[net])
+            self.names.publish(Zone(net.id, net.name, gone=True))
+            self.tell(net, "destroy")
+
+    def grant(self, ident: str, blocks: Iterable[IPNetwork]) -> None:
+        """Addresses of *blocks* are this host's to give."""
+        with self.lock:
+            net = self.network(ident)
+            if net is not None and net.tunnel is not None:
+                both = tuple(dict.fromkeys((*net.tunnel.blocks, *blocks)))
+                self.intent.store.commit(put=[replace(net, tunnel=replace(net.tunnel, blocks=both))])
+
+    def give_back(self, ident: str, blocks: Iterable[IPNetwork] | None = None) -> bool:
+        """This host gives no address out of *blocks* any more, None: out of any; false, and nothing changed, where
+        it has endpoints in them."""
+        with self.lock:
+            net = self.network(ident)
+            if net is None or net.tunnel is None:
+                return True
+            going = set(net.tunnel.blocks if blocks is None else blocks)
+            used = [a.ip for ep in self.endpoints(ident) for a in ep.addresses]
+            if any(address in block for address in used for block in going):
+                return False
+            left = tuple(block for block in net.tunnel.blocks if block not in going)
+            self.intent.store.commit(put=[replace(net, tunnel=replace(net.tunnel, blocks=left))])
+            return True
+
+    # ---- endpoints elsewhere
+
+    def learn(self, ident: str, put: Sequence[Remote], gone: Sequence[Remote] = ()) -> None:
+        """Endpoints of the network on other hosts are as *put* says, and those of *gone* are not there.  An address
+        has one holder: who comes with it last."""
+        with self.lock:
+            net = self.network(ident)
+            if net is None:
+                return
+            new = [one for one in put if self.intent.store.get(Remote, one.id) != one]
+            old = self._displaced(ident, new, gone)
+            self.intent.store.commit(put=new, delete=old)
+            self._index(new, old)
+            if joined(self.intent, net):
+                self._become(
+                    [thing for one in old for thing in overlay.remote(net, one)],
+                    [thing for one in new for thing in overlay.remote(net, one)],
+                )
+            self._rename(net, new, old)
+
+    def forget(self, ident: str) -> None:
+        """Nothing is known of the network's endpoints elsewhere."""
+        self.learn(ident, (), self.remotes(ident))
+
+    def _displaced(self, ident: str, new: Sequence[Remote], gone: Sequence[Remote]) -> list[Remote]:
+        """What is known and goes: *gone*, what *new* replaces, and who had an address of *new*'s."""
+        self._fill()
+        ids = dict.fromkeys([*(one.id for one in gone), *(one.id for one in new)])
+        for one in new:
+            for address in one.addresses:
+                holder = self._holders.get((ident, address.ip))
+                if holder is not None:
+                    ids[holder] = None
+        return [known for one in ids if (known := self.intent.store.get(Remote, one)) is not None]
+
+    def _fill(self) -> None:
+        if not self._indexed:
+            self._index(self.intent.store.all(Remote), ())
+            self._indexed = True
+
+    def _index(self, new: Iterable[Remote], old: Iterable[Remote]) -> None:
+        for one in old:
+            for address in one.addresses:
+                self._holders.pop((one.network, address.ip), None)
+        for one in new:
+            for address in one.addresses:
+                self._holders[one.network, address.ip] = one.id
+
+    def _rename(self, net: Network, new: Sequence[Remote], old: Sequence[Remote]) -> None:
+        for one in old:
+            self.names.part(net.id, one.id)
+        for one in new:
+            if one.dns_names:
+                self.names.join(Zone(net.id, net.name), remote_member(one))
+        if new or old:
+            self.names.flush()
+
+    # ---- the kernel
+
+    def _become(self, old: Sequence[Thing], new: Sequence[Thing]) -> None:
+        """What can be made so is so; what is refused is told, and tried again by `repair`."""
+        gone = [thing for thing in old if thing not in set(new)]
+        fresh = [thing for thing in new if thing not in set(old)]
+        refusals = self.kernel.remove(gone[::-1])
+        refusals += [o for o in self.kernel.add(fresh) if isinstance(o, KernelError)]
+        for refusal in refusals:
+            log.warning("%s", refusal)
+
+    def repair(self) -> list[str]:
+        """What is stated of the cluster's networks holds, and what is on their tunnels beside it is gone; in words,
+        what had to be done."""
+        with self.lock:
+            things = self.things()
+            missing, stray = self.kernel.missing(things), self.kernel.strays(things)
+            try:
+                shift(self.kernel, stray, missing)
+            except BasculeError as refusal:
+                log.warning("%s", refusal)
+            return [f"was gone: {thing}" for thing in missing] + [f"was not ours: {thing}" for thing in stray]
+
+    def differences(self) -> list[str]:
+        """What of the cluster's networks is missing in the kernel, and what is there beside it; changes nothing."""
+        with self.lock:
+            things = self.things()
+            missing, stray = self.kernel.missing(things), self.kernel.strays(things)
+        return [f"kernel: missing: {thing}" for thing in missing] + [f"kernel: stale: {thing}" for thing in stray]
+
+    def things(self) -> list[Thing]:
+        """Everything that should be true of the cluster's networks on this host."""
+        found = self._host_things()
+        for net in self.networks():
+            found += self.intent.network_things(net)
+            for ep in self.endpoints(net.id):
+                found += self.intent.endpoint_things(ep)
+        return found

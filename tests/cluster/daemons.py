@@ -1,0 +1,167 @@
+"""Three hosts on one wire, each a namespace with a daemon of its own and a member of one etcd."""
+
+import json
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.etcd_server import Member
+from tests.root.ground import DaemonGround, Inside, until
+from tests.root.overlay_world import Wire, ping
+
+from bascule.model.addresses import IPAddress, ip_address
+
+CLIENT, PEER = 2379, 2380
+HOSTS = ("one", "two", "three")
+
+
+class Container:
+    """One that runs, on one network of the cluster."""
+
+    def __init__(self, daemon: DaemonGround, name: str, network: str) -> None:
+        told = daemon.ask("GET", f"/containers/{name}/json")["NetworkSettings"]
+        self.daemon = daemon
+        self.name = name
+        self.path = str(told["SandboxKey"])
+        end = told["Networks"][network]
+        self.addresses: list[IPAddress] = [
+            ip_address(end[key]) for key in ("IPAddress", "GlobalIPv6Address") if end[key]
+        ]
+
+    def asks(self, name: str) -> str:
+        return Inside(self.name, self.path).ask(name)
+
+    def sh(self, command: str) -> str:
+        return self.daemon.sh(command, self.path).strip()
+
+    def ping(self, to: IPAddress, **how: int) -> str:
+        return ping(self.path, to, **how)
+
+
+class Cluster:
+    """Daemons by the names of their hosts; they come and go, and the wire can be cut."""
+
+    def __init__(self, directory: Path, *flags: str, etcds: int = 3) -> None:
+        """*flags* of every daemon; the first *etcds* hosts have a member of the store."""
+        self.wire = Wire(*HOSTS)
+        self.daemons: dict[str, DaemonGround] = {}
+        self.store: dict[str, Member] = {}
+        try:
+            self._begin(directory, flags, HOSTS[:etcds])
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, directory: Path, flags: tuple[str, ...], stores: tuple[str, ...]) -> None:
+        hosts = {name: str(self.wire.address(name)) for name in stores}
+        peers = dict.fromkeys(stores, PEER)
+        for name in stores:
+            self.store[name] = Member(
+                directory, name, CLIENT, peers, _QUICK, hosts=hosts, netns=self.wire.path(name)
+            )
+        for member in self.store.values():
+            member.wait()
+        at = [f"--cluster-store={member.url}" for member in self.store.values()]
+        for name in HOSTS:
+            place = Path(f"/run/bascule-{self.wire.name}-{name}")
+            # Every daemon has a table of its own: the hosts are one machine to whoever looks at processes.
+            self.daemons[name] = DaemonGround(place, *at, *flags, netns=self.wire.ns(name))
+            self.daemons[name].start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        try:
+            for daemon in self.daemons.values():
+                daemon.close()
+        finally:
+            for member in self.store.values():
+                member.kill()
+            self.wire.close()
+
+    # ---- the cluster
+
+    def enter(self, *names: str) -> None:
+        """The hosts are members; the first founds the cluster."""
+        for name in names or HOSTS:
+            how = "init" if name == (names or HOSTS)[0] else "join"
+            body = {"Address": str(self.wire.address(name)), "Name": name}
+            self.daemons[name].ask("POST", f"/cluster/{how}", body)
+
+    def network(self, host: str, name: str, *subnets: str, **more: Any) -> str:
+        """An overlay network that all members know."""
+        body = {
+            "Name": name,
+            "Driver": "overlay",
+            "Attachable": True,
+            "EnableIPv6": any(":" in subnet for subnet in subnets),
+            "IPAM": {"Config": [{"Subnet": subnet} for subnet in subnets]},
+            **more,
+        }
+        ident = str(self.daemons[host].ask("POST", "/networks/create", body)["Id"])
+        until(lambda: all(name in self.networks(h) for h in HOSTS), lambda: str([self.networks(h) for h in HOSTS]))
+        return ident
+
+    def networks(self, host: str) -> list[str]:
+        found = self.daemons[host].ask("GET", "/networks")
+        return sorted(net["Name"] for net in found if net["Scope"] == "global")
+
+    def run(
+        self, host: str, name: str, network: str, *, aliases: tuple[str, ...] = (), address: str = ""
+    ) -> Container:
+        """A container of the host's image that waits to be told."""
+        ipam = {"IPv4Address": address} if address else {}
+        end = {"Aliases": list(aliases), "IPAMConfig": ipam}
+        daemon = self.daemons[host]
+        daemon.run(name, network, "sleep", "1000", NetworkingConfig={"EndpointsConfig": {network: end}})
+        return Container(daemon, name, network)
+
+    def verified(self) -> str:
+        """What `verify` says on any of them, once everything has arrived."""
+        until(lambda: not self.differences(), lambda: "\n".join(self.differences()))
+        return ""
+
+    def differences(self) -> list[str]:
+        return [
+            f"{name}: {line}"
+            for name, daemon in self.daemons.items()
+            if daemon.alive()
+            for line in daemon.ask("GET", "/cluster/verify")["Differences"]
+        ]
+
+    def state(self, asked: str, of: str) -> str:
+        """How one host sees another."""
+        return str(self.daemons[asked].ask("GET", f"/cluster/nodes/{of}")["State"])
+
+    def cut(self, *names: str) -> None:
+        """The hosts are off the wire."""
+        for name in names:
+            self.wire.ip("wire", f"link set {name} down")
+
+    def mend(self, *names: str) -> None:
+        for name in names:
+            self.wire.ip("wire", f"link set {name} up")
+
+
+# The members are on one busy machine, and a test waits for elections.
+_QUICK = ("--heartbeat-interval", "100", "--election-timeout", "1000")
+
+
+def docker(daemon: DaemonGround, *words: str) -> str:
+    """What the docker command line prints."""
+    done = subprocess.run(
+        ["docker", "-H", f"unix://{daemon.directory}/s", *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def shown(daemon: DaemonGround, network: str) -> Any:
+    return json.loads(docker(daemon, "network", "inspect", network))[0]
