@@ -27,6 +27,7 @@ test-unit: $(VENV)/.done            ## seconds, no root
 	$(BIN)/pytest -q tests/unit
 
 test-root: $(VENV)/.done            ## real kernel, in namespaces of its own
+	packaging/sshd-setup
 	$(BIN)/pytest -q -n $(JOBS) tests/root
 
 test-clients: $(VENV)/.done         ## the real docker CLI, docker-py and docker-compose, beside a real dockerd

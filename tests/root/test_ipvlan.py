@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 import pytest
+from tests.root import ssh_ground
 from tests.root.engine_world import EngineWorld
+from tests.root.ground import Refused
 
 from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec, PoolSpec
@@ -114,3 +116,15 @@ def test_a_network_without_a_parent_has_a_dummy(world: EngineWorld) -> None:
 def test_the_host_reaches_ipvlan_endpoints_with_host_access(world: EngineWorld) -> None:
     made(world, "ipvlan", subnet="10.8.0.0/24", parent="eth0", **{"bascule.host_access": "true"})
     assert reaches(world, "host", address(world, world.box("one", "wire")))
+
+
+@ssh_ground.needs
+def test_an_outside_machine_logs_in_to_a_containers_own_address() -> None:
+    with ssh_ground.Segment(f"bsshi-{os.getpid()}") as segment:
+        segment.network("ipvlan")
+        try:
+            segment.logs_in()
+        except Refused as refusal:
+            if "Unknown device type" not in str(refusal):
+                raise
+            pytest.skip(f"this kernel cannot: {refusal}")

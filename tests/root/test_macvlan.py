@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.root import ssh_ground
 from tests.root.engine_world import EngineWorld
 from tests.root.ground import DaemonGround, Refused, compared, until
 
+from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec, PoolSpec
 
@@ -115,6 +117,43 @@ def test_passthru_has_its_parent_to_itself(world: EngineWorld) -> None:
     world.engine.create(NetworkSpec("second", "macvlan", options={"parent": "eth0"}))
 
 
+def test_no_option_raises_the_mtu_above_the_parents(world: EngineWorld) -> None:
+    """Docker reads neither of the two: what a container has is its parent's."""
+    for name, mtu in (("big", "9000"), ("small", "1400")):
+        options = {"parent": "eth0", "com.docker.network.driver.mtu": mtu}
+        world.engine.create(NetworkSpec(name, "macvlan", options=options))
+        world.box(name, name)
+        assert " mtu 1500 " in world.sh(name, "ip -o link show eth0")
+
+
+def parents(world: EngineWorld) -> str:
+    """The parent's MAC, and how often it was told to take all frames."""
+    return world.sh("host", "cat /sys/class/net/eth0/address; ip -d link show eth0 | grep -o 'promiscuity [0-9]*'")
+
+
+def test_a_passthru_endpoint_has_its_mac_and_the_parents_own_is_put_back(world: EngineWorld) -> None:
+    world.sh("lan", "ip addr add 10.213.0.200/24 dev eth0")
+    untouched = parents(world)
+    macvlan(world, parent="eth0", macvlan_mode="passthru")
+    assert parents(world) == untouched
+    box = world.box("one", "wire")
+    mac = world.end(box).mac
+    assert world.sh("one", "cat /sys/class/net/eth0/address") == mac
+    assert parents(world) == f"{mac}\npromiscuity 1"
+    assert reaches(world, "one", "10.213.0.200")
+    # A start finds all of it true.
+    world.engine.start()
+    assert reaches(world, "one", "10.213.0.200")
+    world.engine.disconnect("wire", box)
+    world.kernel.settle()
+    assert parents(world) == untouched
+    world.engine.connect("wire", box, EndpointSpec(mac="02:00:00:00:00:77"))
+    assert parents(world) == "02:00:00:00:00:77\npromiscuity 1"
+    world.engine.close_sandbox(box)
+    world.kernel.settle()
+    until(lambda: parents(world) == untouched, lambda: parents(world))
+
+
 @pytest.fixture
 def ground() -> Iterator[DaemonGround]:
     made = DaemonGround(Path(f"/dev/shm/bmacvlan-{os.getpid()}"), f"--bridge=bv{os.getpid()}")
@@ -180,3 +219,10 @@ def test_a_parent_that_is_gone_is_a_clear_refusal(ground: DaemonGround) -> None:
 
 def _ends(ground: DaemonGround, name: str) -> list[dict[str, str]]:
     return list(ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"].values())
+
+
+@ssh_ground.needs
+def test_an_outside_machine_logs_in_to_a_containers_own_address() -> None:
+    with ssh_ground.Segment(f"bssh-{os.getpid()}") as segment:
+        segment.network("macvlan")
+        segment.logs_in()

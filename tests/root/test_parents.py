@@ -222,6 +222,24 @@ def shown(host: DaemonGround, wanted: dict[str, str] | None) -> None:
     until(lambda: status(host) == wanted, lambda: f"{status(host)}\n{host.said()}")
 
 
+def mtu(host: DaemonGround) -> str:
+    (path,) = host.namespaces()
+    return host.sh("ip -o link show eth0", str(path)).partition("mtu ")[2].split()[0]
+
+
+def test_a_containers_mtu_is_its_parents_and_goes_down_with_it(host: DaemonGround) -> None:
+    assert mtu(host) == "1500"
+    host.sh("ip link set lan0 mtu 1400")
+    until(lambda: host.count("parent lan0: the MTU went from 1500 to 1400, for endpoints as well") == 1, host.said)
+    assert mtu(host) == "1400"
+    host.sh("ip link set lan0 mtu 1500")
+    until(lambda: host.count("parent lan0: the MTU went from 1400 to 1500, for new endpoints") == 1, host.said)
+    assert mtu(host) == "1400"
+    host.ask("POST", "/networks/lan/disconnect", {"Container": "box"})
+    host.ask("POST", "/networks/lan/connect", {"Container": "box"})
+    assert mtu(host) == "1500"
+
+
 def test_inspect_shows_it_and_the_log_tells_once(host: DaemonGround) -> None:
     assert status(host) is None
     host.sh("ip link set lan0 down")

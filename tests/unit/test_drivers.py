@@ -585,6 +585,13 @@ ip -4 route add 10.7.0.2/32 dev bh-aaaaaaaaaaaa"""
     )
 
 
+def test_a_passthru_endpoint_gets_its_mac_when_it_is_raised() -> None:
+    lines = text(macvlan.endpoint(replace(LAN, options={"parent": "eth0.50", "macvlan_mode": "passthru"}), BOX))
+    lines = lines.replace("nsenter --net=/ns/box ", "> ")
+    assert "ip link add link eth0.50 name eth0 netns /ns/box type macvlan mode passthru\n" in lines
+    assert "> ip link set eth0 address 02:00:00:00:00:02 up\n" in lines
+
+
 def test_an_ipvlan_endpoint_in_l3_has_its_default_route_on_the_link() -> None:
     net = replace(WEB, driver="ipvlan", link="eth0", options={"parent": "eth0", "ipvlan_mode": "l3"}, adopted=True)
     ep = replace(BOX, gateways=(ip_address("0.0.0.0"),), mac="")

@@ -38,4 +38,8 @@ def network(net: Network) -> list[Thing]:
 
 
 def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
+    if mode(net) == "passthru":
+        # It is born with its parent's MAC whatever is asked for; given another, the parent has that as well, until
+        # the kernel puts the parent's own back with the link's end (drivers/net/macvlan.c: macvlan_port_destroy).
+        return parent.endpoint(net, ep, Macvlan(ep.ifname, net.link, "passthru", ns=ep.key), ep.mac)
     return parent.endpoint(net, ep, Macvlan(ep.ifname, net.link, mode(net), mac=ep.mac, ns=ep.key))

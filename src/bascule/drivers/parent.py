@@ -140,8 +140,8 @@ def host_routes(net: Network, ep: Endpoint) -> Iterator[Thing]:
             yield Route(shim(net), ip_interface(f"{address.ip}/{address.max_prefixlen}").network)
 
 
-def endpoint(net: Network, ep: Endpoint, link: Thing) -> list[Thing]:
-    """*link* in the sandbox, with everything that is about it."""
+def endpoint(net: Network, ep: Endpoint, link: Thing, mac: str = "") -> list[Thing]:
+    """*link* in the sandbox, with everything that is about it; *mac* is for one that cannot be born with it."""
     # The MAC is new to machines that remember who had the address before; they are no neighbours of the engine's.
     told = () if announce.wanted(net.options) is False else announce.things(ep)
     return [
@@ -149,7 +149,7 @@ def endpoint(net: Network, ep: Endpoint, link: Thing) -> list[Thing]:
         *told,
         *sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key),
         *(Address(ep.ifname, a, ep.key) for a in ep.addresses),
-        Up(ep.ifname, ep.key, silent=not net.ipv6),
+        Up(ep.ifname, ep.key, silent=not net.ipv6, mac=mac),
         *_default_routes(net, ep),
         *host_routes(net, ep),
     ]

@@ -47,6 +47,8 @@ class Parents:
         self._indexes: dict[str, int] = {}
         """Parents as they were seen last, by name: nothing but this tells of one that was renamed while nothing
         was made of it."""
+        self._mtus: dict[str, int] = {}
+        """As they were seen last, by the parent's name."""
 
     def begin(self) -> None:
         """Everything on a parent that is well holds, and from now on what changes is heard of."""
@@ -84,6 +86,15 @@ class Parents:
         elif before and not fault:
             log.info("network %s: parent %s is well again", net.name, net.link)
 
+    def _note_mtu(self, link: HostLink) -> None:
+        """The kernel lowers a macvlan's with its parent's, and raises an ipvlan's alone again."""
+        before = self._mtus.get(link.name, link.mtu)
+        self._mtus[link.name] = link.mtu
+        if link.mtu < before:
+            log.warning("parent %s: the MTU went from %d to %d, for endpoints as well", link.name, before, link.mtu)
+        elif link.mtu > before:
+            log.info("parent %s: the MTU went from %d to %d, for new endpoints", link.name, before, link.mtu)
+
     def _fault(self, net: Network, ends: Sequence[Endpoint], links: Mapping[str, HostLink]) -> Fault | None:
         name = base(net)
         link = links.get(name)
@@ -95,6 +106,7 @@ class Parents:
         if link is None:
             return Fault(f"{name} is gone")
         self._indexes[name] = link.index
+        self._note_mtu(link)
         if not link.up:
             # The kernel raises no VLAN above it.
             return Fault(f"{name} is down", hinders=name != net.link)

@@ -116,7 +116,7 @@ class Adding:
                     state = self._at(thing.ns).link(thing.link)
                 except KernelError:
                     continue  # Asked again, and then told.
-                if state is not None and state.up:
+                if state is not None and state.up and thing.mac in ("", state.mac):
                     self._outcomes[i] = "held"
 
     def _round(self, *, last: bool) -> None:
@@ -261,7 +261,7 @@ class Adding:
             case Up():
                 index = self._index(place, thing.link)
                 told = [rtnetlink.set_link(index, no_link_local=True)] if thing.silent else []
-                return [*told, rtnetlink.set_link(index, up=True)]
+                return [*told, rtnetlink.set_link(index, up=True, mac=thing.mac)]
             case Neigh():
                 return [rtnetlink.neigh(thing, self._index(place, thing.dev))]
             case Fdb():

@@ -98,7 +98,7 @@ class Survey:
                 return AddressState(index, thing.address) in self.addresses(thing.ns)
             case Up():
                 state = self.links(thing.ns).get(thing.link)
-                return state is not None and state.up
+                return state is not None and state.up and thing.mac in ("", state.mac)
             case Route():
                 return self._route_holds(thing)
             case Neigh():

@@ -177,16 +177,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A link that is up.  *silent*: it has made itself no IPv6 link-local address on the way."""
+    """A link that is up.  *silent*: it has made itself no IPv6 link-local address on the way.  *mac*: the address
+    it has then, for one that cannot be born with it."""
 
     link: str
     ns: str = ""
     silent: bool = False
+    mac: str = ""
 
     def __str__(self) -> str:
         # The kernel raises a link before it hears the rest of one request.
         told = inside(self.ns, f"ip link set {self.link} addrgenmode none") + " && " if self.silent else ""
-        return told + inside(self.ns, f"ip link set {self.link} up")
+        mac = f"address {self.mac} " if self.mac else ""
+        return told + inside(self.ns, f"ip link set {self.link} {mac}up")
 
 
 @dataclass(frozen=True, slots=True)
