@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from bascule.kernel.protocol import Kernel, Outcome
-from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
@@ -92,6 +92,9 @@ class FaultyKernel:
 
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         self.inner.on_links(tell)
+
+    def addresses(self, ns: str, link: str) -> list[IPInterface]:
+        return self.inner.addresses(ns, link)
 
     def nature(self, link: str) -> str:
         return self.inner.nature(link)

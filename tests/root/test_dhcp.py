@@ -7,7 +7,9 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.root.ground import DaemonGround, Refused, until
@@ -19,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq (apt-get install dnsmasq-base)"),
 ]
 
+ROUTER = ("--enable-ra", "--dhcp-range=fd07::,ra-only,64,2m")
 OPTIONS = {"com.docker.network.bridge.name": "br-lan"}
 
 
@@ -38,7 +41,7 @@ class Server:
         )
         ground.sh("ip link set lo up; ip link set lan0 up; ip addr add 10.7.0.1/24 dev lan0", self.path)
 
-    def start(self, first: int = 50, last: int = 60) -> None:
+    def start(self, first: int = 50, last: int = 60, *more: str) -> None:
         self._process = subprocess.Popen(
             [
                 *("nsenter", f"--net={self.path}", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
@@ -52,6 +55,7 @@ class Server:
                 ),
                 *(f"--log-facility={self._log}", f"--dhcp-leasefile={self.directory}/leases", "--pid-file="),
                 f"--dhcp-range=10.7.0.{first},10.7.0.{last},255.255.255.0,2m",
+                *more,
             ],
         )
         until(lambda: "DHCP, IP range" in self.said())
@@ -100,9 +104,9 @@ def network(ground: DaemonGround) -> None:
     ground.ask("POST", "/networks/create", {"Name": "lan", "IPAM": ipam, "Options": OPTIONS})
 
 
-def shown(ground: DaemonGround, name: str) -> dict[str, str]:
+def shown(ground: DaemonGround, name: str) -> dict[str, Any]:
     """What inspect tells of the container's place on the network."""
-    found: dict[str, str] = ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"]["lan"]
+    found: dict[str, Any] = ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"]["lan"]
     return found
 
 
@@ -226,7 +230,8 @@ def test_an_exhausted_server_refuses_one_more(ground: DaemonGround, server: Serv
     ("body", "why"),
     [
         ({"IPAM": {"Driver": "dhcp", "Config": [{"Subnet": "10.7.0.0/24"}]}}, "400 .*takes no subnet"),
-        ({"IPAM": {"Driver": "dhcp"}, "EnableIPv6": True}, "400 .*IPv4 addresses alone"),
+        ({"IPAM": {"Driver": "dhcp"}, "EnableIPv6": True}, "400 .*gives a bridge IPv4 addresses alone"),
+        ({"IPAM": {"Driver": "dhcp"}, "EnableIPv4": False, "EnableIPv6": True}, "400 .*gives IPv4 addresses"),
     ],
 )
 def test_what_a_server_decides_is_not_asked_of_us(ground: DaemonGround, body: dict[str, object], why: str) -> None:
@@ -234,13 +239,61 @@ def test_what_a_server_decides_is_not_asked_of_us(ground: DaemonGround, body: di
         ground.ask("POST", "/networks/create", {"Name": "lan", "Options": OPTIONS, **body})
 
 
-def test_a_macvlan_endpoint_has_a_lease_too(ground: DaemonGround, server: Server) -> None:
+def macvlan(ground: DaemonGround, **more: object) -> None:
+    """`lan`, on a link that leads to the server's bridge."""
     # As on a host without br_netfilter; with it, a host that only forwards because of us drops what others bridge.
     ground.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true")
+    ground.sh("sysctl -qw net.bridge.bridge-nf-call-ip6tables=0 2>/dev/null || true")
     ground.sh("ip link add lan9 master br-lan type veth peer name up9; ip link set lan9 up; ip link set up9 up")
     body = {"Name": "lan", "Driver": "macvlan", "IPAM": {"Driver": "dhcp"}, "Options": {"parent": "up9"}}
-    ground.ask("POST", "/networks/create", body)
+    ground.ask("POST", "/networks/create", {**body, **more})
+
+
+def test_a_macvlan_endpoint_has_a_lease_too(ground: DaemonGround, server: Server) -> None:
+    macvlan(ground)
     ground.run("box", "lan", "sleep", "600")
     ground.sh(f"ping -q -c 1 -W 5 {shown(ground, 'box')['IPAddress']}", server.path)
     ground.ask("DELETE", "/containers/box?force=1")
     until(lambda: server.count("DHCPRELEASE") == 1)
+
+
+def test_an_endpoint_has_an_address_of_the_prefix_that_a_router_advertises(
+    ground: DaemonGround, server: Server
+) -> None:
+    ground.sh("ip addr add fd07::1/64 dev lan0 nodad", server.path)
+    server.stop()
+    server.start(50, 60, *ROUTER)
+    macvlan(ground, EnableIPv6=True)
+    ground.run("box", "lan", "sleep", "600")
+    until(lambda: shown(ground, "box")["GlobalIPv6Address"] != "", lambda: server.said())
+    end = shown(ground, "box")
+    # It follows from the MAC, and so it is the same after a restart (RFC 4291, appendix A).
+    own = bytes.fromhex(end["MacAddress"].replace(":", ""))
+    ident = bytes([own[0] ^ 2]) + own[1:3] + b"\xff\xfe" + own[3:]
+    assert end["GlobalIPv6Address"] == str(IPv6Address(IPv6Address("fd07::").packed[:8] + ident))
+    assert end["GlobalIPv6PrefixLen"] == 64
+    (member,) = ground.ask("GET", "/networks/lan")["Containers"].values()
+    assert member["IPv6Address"] == f"{end['GlobalIPv6Address']}/64"
+    # The router reaches it by that, and is its way out.
+    until(lambda: _answers(ground, server, end["GlobalIPv6Address"]))
+    until(lambda: "default via fe80:" in ground.sh("ip -6 route show default", ground.sandbox("box")))
+    ground.kill()
+    ground.start()
+    assert shown(ground, "box")["GlobalIPv6Address"] == end["GlobalIPv6Address"]
+
+
+def test_without_ipv6_what_routers_advertise_is_not_taken(ground: DaemonGround, server: Server) -> None:
+    ground.sh("ip addr add fd07::1/64 dev lan0 nodad", server.path)
+    macvlan(ground)
+    ground.run("box", "lan", "sleep", "600")
+    server.stop()
+    # A router that begins tells so within seconds, unasked.
+    server.start(50, 60, *ROUTER)
+    until(lambda: server.count("RTR-ADVERT") > 0)
+    assert ground.sh("ip -6 -o addr show dev eth0; ip -6 route show dev eth0", ground.sandbox("box")) == ""
+    assert shown(ground, "box")["GlobalIPv6Address"] == ""
+
+
+def _answers(ground: DaemonGround, server: Server, address: str) -> bool:
+    said = ground.sh(f"ping -q -c 1 -W 1 {address} >/dev/null 2>&1 && echo yes || echo no", server.path)
+    return said.strip() == "yes"

@@ -578,6 +578,7 @@ def test_a_macvlan_endpoint() -> None:
         == """\
 ip link add link eth0.50 name eth0 address 02:00:00:00:00:02 netns /ns/box type macvlan mode bridge
 > sysctl -qw net/ipv4/conf/eth0/arp_notify=1
+> sysctl -qw net/ipv6/conf/eth0/disable_ipv6=1
 > ip addr add 10.7.0.2/24 dev eth0
 > ip link set eth0 addrgenmode none && > ip link set eth0 up
 > ip -4 route add default via 10.7.0.1 dev eth0

@@ -10,6 +10,7 @@ from bascule.containers.records import Records, running
 from bascule.engine import warnings
 from bascule.engine.change import Beside
 from bascule.engine.engine import Engine
+from bascule.engine.leasing import seen
 from bascule.model.addresses import IPAddress
 from bascule.model.container import Container, ContainerSpec, Image
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
@@ -200,7 +201,7 @@ class Wiring:
         for name, wish in container.networks.items():
             net = self._known(name)
             ep = next((ep for ep in live if net and ep.network == net.id), None)
-            found[net.name if net else name] = (wish, ep)
+            found[net.name if net else name] = (wish, seen(self._engine.kernel, net, ep) if net and ep else None)
         return found
 
     def live(self, container: Container) -> list[tuple[Network, Endpoint]]:

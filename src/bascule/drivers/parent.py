@@ -147,12 +147,23 @@ def endpoint(net: Network, ep: Endpoint, link: Thing, mac: str = "") -> list[Thi
     return [
         link,
         *told,
+        *_advertised(net, ep),
         *sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key),
         *(Address(ep.ifname, a, ep.key) for a in ep.addresses),
         Up(ep.ifname, ep.key, silent=not net.ipv6, mac=mac),
         *_default_routes(net, ep),
         *host_routes(net, ep),
     ]
+
+
+def _advertised(net: Network, ep: Endpoint) -> Iterator[Thing]:
+    """On a network without IPv6 nothing is taken of what routers advertise, and where nobody decides about IPv6
+    here, all of it, whatever the kernel's defaults are."""
+    if not net.ipv6:
+        yield Sysctl(f"net/ipv6/conf/{ep.ifname}/disable_ipv6", "1", ep.key)
+    elif not net.pools_of(6):
+        for key in ("accept_ra", "autoconf"):
+            yield Sysctl(f"net/ipv6/conf/{ep.ifname}/{key}", "1", ep.key)
 
 
 def _default_routes(net: Network, ep: Endpoint) -> Iterator[Route]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bascule.engine.leases import DRIVER, Leases, Wanted
+from bascule.kernel.protocol import Kernel
 from bascule.model.endpoint import Endpoint, Lease
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
@@ -34,6 +35,14 @@ def with_lease(ep: Endpoint, lease: Lease | None) -> Endpoint:
         return replace(ep, addresses=(), gateways=(), lease=None)
     gateways = (lease.gateway,) if lease.gateway else ()
     return replace(ep, addresses=(lease.address,), gateways=gateways, lease=lease)
+
+
+def seen(kernel: Kernel, net: Network, ep: Endpoint) -> Endpoint:
+    """*ep* as it is to be shown: with the IPv6 address that it has because of a router, which the kernel knows."""
+    if not leased(net) or not net.ipv6:
+        return ep
+    found = [a for a in kernel.addresses(ep.key, ep.ifname) if a.version == 6 and not a.is_link_local]
+    return replace(ep, addresses=(*ep.addresses, *sorted(found)[:1]))
 
 
 def agree(

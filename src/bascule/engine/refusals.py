@@ -45,8 +45,10 @@ def _check_leases(spec: NetworkSpec) -> None:
         raise Invalid(f"network {spec.name}: the {spec.driver} driver takes no addresses from a DHCP server")
     if spec.pools:
         raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} takes no subnet: the server chooses")
-    if spec.ipv6 or spec.ipv4 is False:
-        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives IPv4 addresses alone")
+    if spec.ipv4 is False:
+        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives IPv4 addresses")
+    if spec.ipv6 and not spec.config_only and not find(spec.driver).TRAITS.advertised:
+        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives a {spec.driver} IPv4 addresses alone")
 
 
 def _check_config_only(spec: NetworkSpec) -> None:

@@ -348,12 +348,14 @@ class FakeKernel:
         return {"lo": HostLink(1, "lo", "", up=True, carries=True, mtu=65536), **found}
 
     def below(self, ns: str, link: str) -> int:
-        end = self._ends.get((ns, link))
-        parent = self._below(end) if end else None
+        parent = self._below(self._ends.get((ns, link)))
         return parent.index if parent else 0
 
-    def _below(self, end: End) -> End | None:
-        return self._ends.get(parent_of(end.thing) or ("", "")) if end.thing else None
+    def _below(self, end: End | None) -> End | None:
+        return self._ends.get(parent_of(end.thing) or ("", "")) if end and end.thing else None
+
+    def addresses(self, ns: str, link: str) -> list[IPInterface]:
+        return self._addresses_at((ns, link))
 
     def nature(self, link: str) -> str:
         end = self._ends.get(("", link))

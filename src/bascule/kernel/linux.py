@@ -24,9 +24,9 @@ from bascule.kernel.ports import holder
 from bascule.kernel.protocol import Outcome
 from bascule.kernel.removing import Removing
 from bascule.kernel.route_socket import RouteSocket
-from bascule.kernel.survey import Survey, is_namespace, sysctl_file
+from bascule.kernel.survey import Survey, is_namespace, needless, sysctl_file
 from bascule.kernel.trash import Trash
-from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import Failed, KernelError
 from bascule.model.hostlink import HostLink
@@ -240,6 +240,14 @@ class LinuxKernel:
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         self._links.start(tell)
 
+    def addresses(self, ns: str, link: str) -> list[IPInterface]:
+        survey = Survey(self._places)
+        try:
+            index = survey.index(ns, link)
+            return [state.address for state in survey.addresses(ns) if state.index == index]
+        except KernelError:
+            return []  # The namespace has gone.
+
     def nature(self, link: str) -> str:
         state = self._places.home.link(link)
         return nature.nature(told(state)) if state else ""
@@ -317,5 +325,5 @@ def _write(thing: Sysctl, *, look: bool) -> Outcome:
     except KernelError as refusal:
         return refusal
     except OSError as why:
-        return KernelError(why.errno or errno.EIO, str(thing))
+        return "held" if needless(thing) else KernelError(why.errno or errno.EIO, str(thing))
     return "made"

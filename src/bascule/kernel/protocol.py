@@ -4,7 +4,7 @@ them by one set of cases (tests/kernel_cases.py)."""
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, Protocol
 
-from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
@@ -77,6 +77,10 @@ class Kernel(Protocol):
         """From now on *tell* hears, on a thread of its own, the names of links of the host that came, went, were
         renamed (both names), or changed in what `host_links` tells of them; nothing: any may have.  Of our own
         links it hears only when somebody else took one away."""
+        ...
+
+    def addresses(self, ns: str, link: str) -> list[IPInterface]:
+        """The addresses that *link* in the namespace at *ns* has, whoever gave it those."""
         ...
 
     def nature(self, link: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from bascule.kernel.protocol import Kernel, Outcome
-from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
@@ -60,6 +60,9 @@ class Rehearsal:
 
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:
         """It is over before anything changes."""
+
+    def addresses(self, ns: str, link: str) -> list[IPInterface]:
+        return self._kernel.addresses(ns, link)
 
     def nature(self, link: str) -> str:
         return self._kernel.nature(link)

@@ -9,6 +9,7 @@ from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes.filters import PRUNE, wanted
 from bascule.api.table import DRY_RUN, Media, Route, filters, flag, text
 from bascule.engine import warnings
+from bascule.engine.leasing import seen
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.typed import made
@@ -16,7 +17,8 @@ from bascule.model.typed import made
 
 def _members(ask: Ask, net: Network) -> dict[str, Endpoint]:
     owners = {box.id: box.container for box in ask.engine.sandboxes()}
-    return {owners.get(ep.sandbox) or f"ep-{ep.id}": ep for ep in ask.engine.endpoints(network=net.id)}
+    ends = ask.engine.endpoints(network=net.id)
+    return {owners.get(ep.sandbox) or f"ep-{ep.id}": seen(ask.engine.kernel, net, ep) for ep in ends}
 
 
 async def listing(ask: Ask) -> Reply:
