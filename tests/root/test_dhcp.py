@@ -257,6 +257,22 @@ def test_a_macvlan_endpoint_has_a_lease_too(ground: DaemonGround, server: Server
     until(lambda: server.count("DHCPRELEASE") == 1)
 
 
+def test_a_lease_outlives_its_parent_link(ground: DaemonGround, server: Server) -> None:
+    macvlan(ground)
+    ground.run("box", "lan", "sleep", "600")
+    before, (client,) = shown(ground, "box"), clients(ground)
+    ground.sh("ip link del up9")
+    until(lambda: ground.ask("GET", "/networks/lan").get("Status") == {"bascule.parent": "up9 is gone"})
+    ground.sh("ip link add lan9 master br-lan type veth peer name up9; ip link set lan9 up; ip link set up9 up")
+    until(lambda: f"inet {before['IPAddress']}/24" in ground.sh("ip -o addr", ground.sandbox("box")), ground.said)
+    until(lambda: _answers(ground, server, before["IPAddress"]), ground.said)
+    # It renews as if nothing had been.
+    asked = server.count("DHCPACK")
+    os.kill(client, signal.SIGUSR1)
+    until(lambda: server.count("DHCPACK") > asked, ground.said)
+    assert shown(ground, "box")["IPAddress"] == before["IPAddress"]
+
+
 def test_an_endpoint_has_an_address_of_the_prefix_that_a_router_advertises(
     ground: DaemonGround, server: Server
 ) -> None:
