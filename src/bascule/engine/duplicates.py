@@ -173,8 +173,9 @@ class Duplicates:
             for ep in ends:
                 held = {a.ip: found[a.ip] for a in ep.addresses if a.ip in found}
                 if held and ep.id in living:
-                    self._conflicts[ep.id] = held
+                    # Who sees the status finds the event.
                     self._report(net, ep, held)
+                    self._conflicts[ep.id] = held
 
     def _report(self, net: Network, ep: Endpoint, held: Mapping[IPAddress, str]) -> None:
         for address, mac in held.items():
