@@ -22,6 +22,7 @@ from bascule.kernel.fakelinks import (
     parent_of,
     place_of,
     places_of,
+    shown,
     told,
 )
 from bascule.kernel.protocol import Outcome
@@ -374,11 +375,8 @@ class FakeKernel:
         lines: dict[str, list[str]] = {}
         for path in self._namespaces:
             lines[path] = [str(Namespace(path))] if path else []
-        for (ns, name), end in self._ends.items():
-            if end.thing is not None:
-                lines[ns].append(str(end.thing))
-            if end.up and (end.peer if end.thing is None else not born_up(end.thing)):
-                lines[ns].append(str(Up(name, ns)))
+        for place, end in self._ends.items():
+            lines[place[0]] += shown(place, end)
         for thing in (*self._facts, *self._sysctls.values()):
             lines[thing.ns].append(str(thing))
         lines[""] += [str(element) for element in self._elements.values()]

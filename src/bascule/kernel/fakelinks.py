@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -100,3 +101,12 @@ def outcome_of(rule: Rule, held: bool, refused: int) -> Outcome:
     if held:
         return "held"
     return KernelError(refused, str(rule)) if refused else "made"
+
+
+def shown(place: Place, end: End) -> Iterator[str]:
+    """The lines of a dump about a link: itself, unless it is somebody else's or a far end, and that it is up, where
+    that does not come with it."""
+    if end.thing is not None:
+        yield str(end.thing)
+    if end.up and (end.peer if end.thing is None else not born_up(end.thing)):
+        yield str(Up(place[1], place[0]))
