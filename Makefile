@@ -4,7 +4,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 JOBS  ?= 2
 
-.PHONY: setup check format test test-unit test-root test-clients test-cluster test-long demo bench docs clean
+.PHONY: setup check format test test-unit test-root test-clients test-cluster test-vm test-long demo bench docs clean
 
 setup: $(VENV)/.done                ## system packages through apt, Python ones into .venv
 $(VENV)/.done: pyproject.toml packaging/setup packaging/apt-packages packaging/thin-command
@@ -37,6 +37,10 @@ test-clients: $(VENV)/.done         ## the real docker CLI, docker-py and docker
 test-cluster: $(VENV)/.done         ## what several hosts share, on a real etcd
 	packaging/etcd-setup
 	$(BIN)/pytest -q tests/cluster
+
+test-vm: $(VENV)/.done              ## what this kernel lacks, under a distribution's kernel in QEMU
+	packaging/vm-setup
+	packaging/test-vm $(BIN)
 
 test-long: $(VENV)/.done            ## five times the contract's cases, longer crowds and fuzzing, more kills
 	BASCULE_CASES=5 BASCULE_CROWD=60 BASCULE_FUZZ=20 $(BIN)/pytest -q tests/clients -k "contract or crowd or fuzz"
