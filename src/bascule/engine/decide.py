@@ -219,12 +219,14 @@ class Decisions:
             resolver_options=ask.resolver_options,
         )
 
-    def endpoint(self, net: Network, sandbox: Sandbox, spec: EndpointSpec) -> Endpoint:
-        """An endpoint as it will be, before anybody is elected a gateway.  Changes nothing but where the search
-        for the next address begins."""
+    def endpoint(
+        self, net: Network, sandbox: Sandbox, spec: EndpointSpec, *, beside: Sequence[Endpoint] = ()
+    ) -> Endpoint:
+        """An endpoint as it will be, before anybody is elected a gateway, next to those there are and *beside*.
+        Changes nothing but where the search for the next address begins."""
         driver = find(net.driver)
         ident = self.new_id()
-        mine = self.intent.endpoints(sandbox=sandbox.id)
+        mine = [*self.intent.endpoints(sandbox=sandbox.id), *beside]
         link = link_name("bv-", ident) if driver.TRAITS.paired else ""
         insisted = driver.check_endpoint(net, dict(spec.options))
         if insisted and any(ep.ifname == insisted for ep in mine):

@@ -17,6 +17,7 @@ from bascule.engine.change import Change, Changes, unmake
 from bascule.engine.cluster import Cluster, NoCluster
 from bascule.engine.decide import Decisions, NoAddress, dns_names
 from bascule.engine.events import Events
+from bascule.engine.gateways import WayOut
 from bascule.engine.intent import Intent
 from bascule.engine.leases import Leases, NoLeases, Unasked
 from bascule.engine.leasing import agree, leased, wanted, with_lease
@@ -81,6 +82,7 @@ class Engine:
         self.cluster: Cluster = cluster or NoCluster()
         self.telling = Telling(self._intent, self.names, self.proxy, self.events, self.cluster, self._upstream, now)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance)
+        self._way_out = WayOut(self._intent, self._decide)
         self._changes = Changes(self._intent, kernel, Ports(self.settings.ports, kernel.port_holder), self.settings)
         self.shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, self.telling.tell)
 
@@ -303,6 +305,9 @@ class Engine:
         if net.tunnel:
             check_endpoint(net, spec)
             self.cluster.provide(net, spec)
+            with self._lock:
+                if not net.internal and self._way_out.network() is None:
+                    self._make(self._decide.network(self._way_out.spec()))
 
     def _connect(self, ref: str, sandbox: str, spec: EndpointSpec) -> Endpoint:
         with self._lock:
@@ -365,7 +370,8 @@ class Engine:
             raise Forbidden(f"endpoint with name {sandbox.name} already exists in network {net.name}")
         check_endpoint(net, spec)
         ep = self._decide.endpoint(net, sandbox, spec)
-        return self._changes.between(sandbox, before, [*before, ep]), ep, sandbox
+        after = self._way_out.settled(sandbox, [*before, ep])
+        return self._changes.between(sandbox, before, after), ep, sandbox
 
     def disconnect(self, ref: str, sandbox: str) -> Endpoint:
         """Take a sandbox off a network.  What it had there is unreachable when this returns."""
@@ -390,4 +396,5 @@ class Engine:
         ep = next((ep for ep in before if ep.network == net.id), None)
         if ep is None:
             raise Failed(f"container {sandbox.container} is not connected to network {net.name}")
-        return self._changes.between(sandbox, before, [e for e in before if e.id != ep.id]), ep, sandbox
+        after = self._way_out.settled(sandbox, [e for e in before if e.id != ep.id])
+        return self._changes.between(sandbox, before, after), ep, sandbox
