@@ -79,6 +79,11 @@ class Member:
         self._process.kill()
         self._process.wait()
 
+    def revive(self) -> None:
+        """Runs, if it did not."""
+        if self._process.poll() is not None:
+            self.start()
+
     def wipe(self) -> None:
         """Another one in its place, that has nothing; it answers."""
         self.kill()

@@ -1,13 +1,15 @@
 """Three hosts on one wire, each a namespace with a daemon of its own and a member of one etcd."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.etcd_server import Member
-from tests.root.ground import DaemonGround, Inside, until
+from tests.root.ground import ROOT, DaemonGround, Inside, until
 from tests.root.overlay_world import Wire, ping
 
 from bascule.model.addresses import IPAddress, ip_address
@@ -77,8 +79,17 @@ class Cluster:
     ) -> None:
         self.close()
 
+    def whole(self) -> None:
+        """Every wire is mended, and every member of the store runs."""
+        self.mend(*self.daemons)
+        for member in self.store.values():
+            member.revive()
+        for member in self.store.values():
+            member.wait()
+
     def close(self) -> None:
         try:
+            self.whole()
             for daemon in self.daemons.values():
                 daemon.close()
         finally:
@@ -140,6 +151,15 @@ class Cluster:
         """How one host sees another."""
         return str(self.daemons[asked].ask("GET", f"/cluster/nodes/{of}")["State"])
 
+    def leader(self) -> str:
+        """The host whose member leads the store."""
+        for name, member in self.store.items():
+            told = self.wire.sh(name, f"curl -s -X POST {member.url}/v3/maintenance/status -d '{{}}'")
+            status = json.loads(told)
+            if status["header"]["member_id"] == status["leader"]:
+                return name
+        raise AssertionError("nobody leads the store")
+
     def cut(self, *names: str) -> None:
         """The hosts are off the wire."""
         for name in names:
@@ -165,3 +185,16 @@ def docker(daemon: DaemonGround, *words: str) -> str:
 
 def shown(daemon: DaemonGround, network: str) -> Any:
     return json.loads(docker(daemon, "network", "inspect", network))[0]
+
+
+def command(daemon: DaemonGround, *words: str) -> str:
+    """What our own prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bascule", "-H", f"unix://{daemon.directory}/s", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": f"{ROOT}/src", "PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,11 +1,16 @@
 """Three hosts, each with its daemon, and etcd on all of them: who reaches whom, and who finds whom by name."""
 
+import socket
 from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
-from tests.cluster.daemons import HOSTS, Cluster, Container
+from tests.cluster.daemons import HOSTS, Cluster, Container, command, docker, shown
 from tests.etcd_server import ETCD, REASON
+from tests.root.ground import until
+
+from bascule.kernel.namespaces import in_namespace
+from bascule.model.addresses import IPAddress, ip_address
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 
@@ -35,3 +40,120 @@ def test_everybody_finds_and_reaches_everybody(trio: list[Container]) -> None:
             # What fits through the tunnel, with 28 or 48 bytes of headers, and must not be cut.
             size = 1450 - 28 if address.version == 4 else 1450 - 48
             assert one.ping(address, size=size, count=3) == "3/3"
+
+
+def test_they_talk_over_tcp_and_udp(trio: list[Container]) -> None:
+    for number, (one, other) in enumerate(permutations(trio, 2)):
+        for address in other.addresses:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with listening(other, address, 4000 + number, kind) as server:
+                    assert said(one, server, address, 4000 + number, kind) == b"hello"
+
+
+def test_a_name_that_several_have_is_all_of_them(cluster: Cluster, trio: list[Container]) -> None:
+    made = [cluster.run(host, f"web-{host}", "web", aliases=("service",)) for host in HOSTS]
+    wanted = {str(one.addresses[0]) for one in made}
+    asker = trio[0]
+    until(lambda: set(asker.asks("service").split()[1:]) == wanted)
+    cluster.daemons["two"].ask("DELETE", "/containers/web-two?force=1")
+    until(lambda: set(asker.asks("service").split()[1:]) == wanted - {str(made[1].addresses[0])})
+
+
+def test_two_networks_are_two(cluster: Cluster, trio: list[Container]) -> None:
+    cluster.network("two", "other", "10.51.0.0/24")
+    one, two = (cluster.run(host, f"other-{host}", "other") for host in ("one", "two"))
+    assert one.ping(two.addresses[0]) == "1/1"
+    # By name and by address: from either to the other, on the same host and on another.
+    for asker, asked in ((one, trio[0]), (one, trio[1]), (trio[0], two), (trio[1], two)):
+        assert asker.asks(asked.name) == "NXDOMAIN"
+        assert asker.ping(asked.addresses[0], seconds=1) == "0/1"
+
+
+def test_an_internal_network_leads_nowhere_and_any_other_does(cluster: Cluster, trio: list[Container]) -> None:
+    cluster.network("two", "inner", "10.52.0.0/24", Internal=True)
+    inner = cluster.run("one", "inner-one", "inner")
+    outside = cluster.wire.address("two")
+    # By the host's own way, which is another machine's address here.
+    assert trio[0].ping(outside) == "1/1"
+    assert "default" not in inner.sh("ip route")
+    assert inner.ping(outside, seconds=1).startswith(("0/1", "ping: connect"))
+    other = cluster.run("three", "inner-three", "inner")
+    assert inner.ping(other.addresses[0]) == "1/1"
+
+
+def test_a_port_is_published_by_the_host_that_it_is_on(cluster: Cluster) -> None:
+    cluster.network("one", "pub", "10.53.0.0/24")
+    daemon = cluster.daemons["one"]
+    daemon.run("server", "pub", "sleep", "1000", HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+    server = Container(daemon, "server", "pub")
+    with listening(server, ip_address("0.0.0.0"), 80, socket.SOCK_STREAM) as heard:
+        asker = socket_in(cluster.wire.path("two"), socket.SOCK_STREAM, 4)
+        with asker:
+            asker.connect((str(cluster.wire.address("one")), 8080))
+            asker.sendall(b"hello")
+            with heard.accept()[0] as talk:
+                assert talk.recv(10) == b"hello"
+    assert daemon.ask("GET", "/containers/server/json")["NetworkSettings"]["Ports"]["80/tcp"]
+    daemon.sweep()
+    assert cluster.verified() == ""
+
+
+def test_docker_sees_networks_peers_and_the_node(cluster: Cluster, trio: list[Container]) -> None:
+    daemon = cluster.daemons["two"]
+    until(lambda: len(shown(daemon, "web").get("Peers", ())) == 3)
+    net = shown(daemon, "web")
+    assert (net["Scope"], net["Driver"], net["Attachable"]) == ("global", "overlay", True)
+    assert net["Options"]["com.docker.network.driver.overlay.vxlanid_list"] == "4096"
+    assert [(peer["Name"], peer["IP"]) for peer in net["Peers"]] == [
+        ("one", "192.0.2.1"),
+        ("three", "192.0.2.3"),
+        ("two", "192.0.2.2"),
+    ]
+    assert [one["Name"] for one in net["Containers"].values()] == [trio[1].name]
+    assert "Swarm: active" in docker(daemon, "info")
+    docker(daemon, "network", "create", "-d", "overlay", "--attachable", "by-docker")
+    until(lambda: all("by-docker" in cluster.networks(host) for host in HOSTS))
+    docker(cluster.daemons["three"], "network", "rm", "by-docker")
+    until(lambda: not any("by-docker" in cluster.networks(host) for host in HOSTS))
+    told = command(daemon, "cluster", "ls")
+    assert [line.split()[1:4] for line in told.splitlines()[1:]] == [
+        ["one", "192.0.2.1", "ready"],
+        ["three", "192.0.2.3", "ready"],
+        ["two", "192.0.2.2", "ready"],
+    ]
+    assert "Networks: 1, on this host 1" in command(daemon, "cluster", "status")
+    assert command(daemon, "cluster", "verify") == ""
+
+
+# ---- packets
+
+
+def socket_in(path: str, kind: int, version: int) -> socket.socket:
+    """A socket of that namespace."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+
+    def opened() -> socket.socket:
+        made = socket.socket(family, kind)
+        made.settimeout(10)
+        return made
+
+    return in_namespace(path, opened)
+
+
+def listening(box: Container, address: IPAddress, port: int, kind: int) -> socket.socket:
+    made = socket_in(box.path, kind, address.version)
+    made.bind((str(address), port))
+    if kind == socket.SOCK_STREAM:
+        made.listen()
+    return made
+
+
+def said(box: Container, server: socket.socket, address: IPAddress, port: int, kind: int) -> bytes:
+    """What *server* hears that *box* says."""
+    with socket_in(box.path, kind, address.version) as asker:
+        asker.connect((str(address), port))
+        asker.send(b"hello")
+        if kind == socket.SOCK_DGRAM:
+            return server.recv(100)
+        with server.accept()[0] as talk:
+            return talk.recv(100)

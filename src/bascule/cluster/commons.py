@@ -20,7 +20,7 @@ class Timing:
     lease: int = 10
     grace: float = 60.0
     tick: float = 1.0
-    repair: float = 30.0
+    repair: float = 10.0
 
 
 def access(store: StoreAccess) -> Access:

@@ -46,7 +46,7 @@ class Member:
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
         self._reaper = reaping.Reaper()
-        self._repaired = time.monotonic()
+        self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
         self._etcd.guard(keys.IDENTITY, me.cluster)
         self._thread = Thread(target=self._run, name="cluster", daemon=True)
@@ -144,10 +144,7 @@ class Member:
             self._wake.wait(self.timing.tick)
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        if now - self._repaired >= self.timing.repair:
-            self._repaired = now
-            self._repair()
+        self._look_after(time.monotonic())
         common = self._connect()
         self.take_over(common)
         common.look()
@@ -159,6 +156,16 @@ class Member:
                 self._again(one.network)
         self._speak(common)
         self._reaper.reap(common)
+
+    def _look_after(self, now: float) -> None:
+        """What somebody else did to our networks is put right; links are looked at more often than all else."""
+        due = now - self._repaired >= self.timing.repair
+        if not due and now - self._looked < self.timing.tick:
+            return
+        self._looked = now
+        if due or self.shared.broken():
+            self._repaired = now
+            self._repair()
 
     def _connect(self) -> Commons:
         if self._common is None:

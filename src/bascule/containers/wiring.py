@@ -10,6 +10,8 @@ from bascule.containers.records import Records, running
 from bascule.engine import warnings
 from bascule.engine.change import Beside
 from bascule.engine.engine import Engine
+from bascule.engine.gateways import WAY_OUT
+from bascule.engine.intent import GATEWAY
 from bascule.engine.leasing import seen
 from bascule.model.addresses import IPAddress
 from bascule.model.container import Container, ContainerSpec, Image
@@ -195,12 +197,16 @@ class Wiring:
             self._engine.close_sandbox(sandbox)
 
     def endpoints(self, container: Container) -> dict[str, tuple[EndpointSpec, Endpoint | None]]:
-        """By network: what was wished, and what is, while it runs."""
+        """By network: what was wished, and what is, while it runs.  Ports that are published by a way out which
+        nobody wished for are told with the first."""
         live = self._engine.endpoints(sandbox=container.sandbox) if container.sandbox else []
         found = {}
+        elsewhere = next((ep.ports for ep in live if ep.spec == WAY_OUT), ())
         for name, wish in container.networks.items():
             net = self._known(name)
             ep = next((ep for ep in live if net and ep.network == net.id), None)
+            if ep and elsewhere:
+                ep, elsewhere = replace(ep, ports=elsewhere), ()
             found[net.name if net else name] = (wish, seen(self._engine.kernel, net, ep) if net and ep else None)
         return found
 
@@ -298,6 +304,8 @@ class Wiring:
         wished = {net.id: name for name in container.networks if (net := self._known(name))}
         there = {ep.network for ep in self._engine.endpoints(sandbox=container.sandbox)}
         for ident in there - set(wished):
+            if self._engine.network(ident).name == GATEWAY:
+                continue  # It comes and goes with the others.
             self._engine.disconnect(ident, container.sandbox)
         for ident, key in wished.items():
             if ident in there:

@@ -216,20 +216,23 @@ class Decisions:
         )
 
     def endpoint(
-        self, net: Network, sandbox: Sandbox, spec: EndpointSpec, at: Collection[IPAddress] = ()
+        self,
+        net: Network,
+        sandbox: Sandbox,
+        spec: EndpointSpec,
+        at: Collection[IPAddress] = (),
+        *,
+        beside: Sequence[Endpoint] = (),
     ) -> Endpoint:
-        """An endpoint as it will be, before anybody is elected a gateway; with exactly the addresses *at*, where
-        those are said.  Changes nothing but where the search for the next address begins."""
+        """An endpoint as it will be, before anybody is elected a gateway, next to those there are and *beside*;
+        with exactly the addresses *at*, where those are said.  Changes nothing but where the search for the next
+        address begins."""
         driver = find(net.driver)
         ident = self.new_id()
-        mine = self.intent.endpoints(sandbox=sandbox.id)
+        mine = [*self.intent.endpoints(sandbox=sandbox.id), *beside]
         link = link_name("bv-", ident) if driver.TRAITS.paired else ""
         insisted = driver.check_endpoint(net, dict(spec.options))
-        if insisted and any(ep.ifname == insisted for ep in mine):
-            raise Failed(
-                f'failed to add interface {link} to sandbox: error renaming interface "{link}" to "{insisted}":'
-                " file exists"
-            )
+        _check_free(insisted, mine, link)
         chosen = driver.check(as_spec(net))
         addresses = self.addressing.choose(net, at or spec.addresses)
         targets = self._linked(net, spec)
@@ -318,6 +321,14 @@ def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, 
         return ()
     names = (sandbox.name, *spec.aliases, short(sandbox.container), sandbox.hostname)
     return tuple(dict.fromkeys(n for n in names if n))
+
+
+def _check_free(insisted: str, mine: Sequence[Endpoint], link: str) -> None:
+    if insisted and any(ep.ifname == insisted for ep in mine):
+        raise Failed(
+            f'failed to add interface {link} to sandbox: error renaming interface "{link}" to "{insisted}":'
+            " file exists"
+        )
 
 
 def _next_name(prefix: str, used: Sequence[str]) -> str:

@@ -19,9 +19,10 @@ from bascule.engine.cluster import Cluster, NoCluster
 from bascule.engine.decide import Decisions, dns_names
 from bascule.engine.duplicates import Duplicates
 from bascule.engine.events import Events
+from bascule.engine.gateways import WayOut
 from bascule.engine.intent import Intent, stands
 from bascule.engine.leases import Leases, NoLeases, Unasked
-from bascule.engine.leasing import agree, leased, wanted, with_lease
+from bascule.engine.leasing import Leasing, leased
 from bascule.engine.names import Names, NoNames
 from bascule.engine.parents import Parents
 from bascule.engine.ports import Ports
@@ -34,7 +35,7 @@ from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
-from bascule.model.endpoint import Endpoint, EndpointSpec, Lease
+from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network, NetworkSpec
@@ -85,8 +86,10 @@ class Engine:
         self.cluster: Cluster = cluster or NoCluster()
         telling = Telling(self._intent, self.names, self.proxy, self.events, self.cluster, self._upstream, now)
         self._telling = telling
+        self._way_out = WayOut(self._intent, self._decide)
         ports = Ports(self.settings.ports, kernel.port_holder)
         self._changes = Changes(self._intent, kernel, ports, self.settings, self._telling)
+        self._leasing = Leasing(self.leases, self._intent, self._changes, kernel, self._lock)
         self.duplicates = Duplicates(self._intent, kernel, self._decide, self._lock, telling.duplicate)
         self.shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, telling.happened)
 
@@ -111,9 +114,7 @@ class Engine:
             for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
                 self.proxy.carry(key, ())
             self.names.settle()
-            self.leases.on_change(self._relet)
-            ends = [ep for ep in self.store.all(Endpoint) if leased(self._intent.by_id(ep.network))]
-            agree(self.leases, {ep.id: (ep, self.sandbox(ep.sandbox)) for ep in ends}, self._relet)
+            self._leasing.begin()
         self.cluster.begin(self.shared)
 
     def reload(self, settings: Settings) -> None:
@@ -263,7 +264,7 @@ class Engine:
             if sandbox is None:
                 return
             ends = self.endpoints(sandbox=ident)
-            self._give_back(ends)
+            self._leasing.give_back(ends)
             self.names.leave(ident)
             self.proxy.carry(ident, ())
             things = self._changes.ground(Change(tuple(ends), ()))
@@ -307,9 +308,7 @@ class Engine:
         for _ in range(TRIES):
             net = self._intent.network(ref)
             if net.tunnel:
-                # That this host has addresses to give may take a while.
-                check_endpoint(net, asked)
-                self.cluster.provide(net, asked)
+                self._provide(net, asked)
             try:
                 return self._connect(net, sandbox, asked, beside)
             except NoAddress as refusal:
@@ -317,6 +316,14 @@ class Engine:
                 if not net.tunnel:
                     break
         raise full
+
+    def _provide(self, net: Network, spec: EndpointSpec) -> None:
+        """On a network of several hosts this one has addresses to give, if there are any; that may take a while."""
+        check_endpoint(net, spec)
+        self.cluster.provide(net, spec)
+        with self._lock:
+            if not net.internal and self._way_out.network() is None:
+                self._make(self._decide.network(self._way_out.spec()))
 
     def _connect(self, net: Network, sandbox: str, asked: EndpointSpec, beside: Beside | None) -> Endpoint:
         vetted = self.duplicates.vetted(net, lambda: self._joining(net.id, sandbox, asked)[1])
@@ -331,7 +338,7 @@ class Engine:
     def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox, beside: Beside | None) -> Endpoint:
         """*ep* with the address that a server gave it.  Waits, and therefore holds no lock."""
         try:
-            self._relet(ep.id, self.leases.obtain(wanted(ep, box)))
+            self._leasing.obtain(ep, box)
         except BasculeError as refusal:
             self.disconnect(net.id, box.id, beside=beside and beside.undone())
             raise Failed(f"network {net.name}: {refusal}") from refusal
@@ -339,24 +346,6 @@ class Engine:
         if found is None:
             raise Failed(f"container {box.name} was taken off network {net.name} while it waited for an address")
         return found
-
-    def _relet(self, ident: str, lease: Lease | None) -> None:
-        """The endpoint has the address of *lease* from now on, or none."""
-        with self._lock:
-            ep = self.store.get(Endpoint, ident)
-            if ep is None:
-                self.leases.release(ident)
-                return
-            box, before = self.sandbox(ep.sandbox), self.endpoints(sandbox=ep.sandbox)
-            fresh = with_lease(ep, lease)
-            change = self._changes.between(box, before, [fresh if e.id == ident else e for e in before])
-            self._changes.make(change, box)
-            self.kernel.forget_flows([a.ip for a in ep.addresses if a not in fresh.addresses])
-
-    def _give_back(self, ends: Sequence[Endpoint]) -> None:
-        for ep in ends:
-            if leased(self._intent.by_id(ep.network)):
-                self.leases.release(ep.id)
 
     def plan_connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> list[str]:
         """The commands that `connect` would be; changes nothing."""
@@ -373,14 +362,15 @@ class Engine:
             raise Forbidden(f"endpoint with name {sandbox.name} already exists in network {net.name}")
         check_endpoint(net, spec)
         ep = self._decide.endpoint(net, sandbox, spec, at)
-        return self._changes.between(sandbox, before, [*before, ep]), ep, sandbox
+        after = self._way_out.settled(sandbox, [*before, ep])
+        return self._changes.between(sandbox, before, after), ep, sandbox
 
     def disconnect(self, ref: str, sandbox: str, *, beside: Beside | None = None) -> Endpoint:
         """Take a sandbox off a network.  What it had there is unreachable when this returns, and *beside* is in the
         store."""
         with self._lock:
             change, ep, box = self._leaving(ref, sandbox)
-            self._give_back([ep])
+            self._leasing.give_back([ep])
             self._changes.make(replace(change, beside=beside), box)
             self.kernel.forget_flows([a.ip for a in ep.addresses])
             self._telling.disconnected(ep, box)
@@ -397,4 +387,5 @@ class Engine:
         ep = next((ep for ep in before if ep.network == net.id), None)
         if ep is None:
             raise Failed(f"container {sandbox.container} is not connected to network {net.name}")
-        return self._changes.between(sandbox, before, [e for e in before if e.id != ep.id]), ep, sandbox
+        after = self._way_out.settled(sandbox, [e for e in before if e.id != ep.id])
+        return self._changes.between(sandbox, before, after), ep, sandbox

@@ -17,6 +17,8 @@ from bascule.store.protocol import Store
 
 DEFAULT = "bridge"
 """The network that containers without a choice are on: no names, no aliases, links instead."""
+GATEWAY = "bascule_gwbridge"
+"""The network by which those leave this host that are on networks of several hosts alone: no names either."""
 
 
 class Intent:
@@ -158,7 +160,7 @@ def stands(net: Network) -> bool:
 
 def named(net: Network) -> bool:
     """Whether the network's containers find one another by name."""
-    return net.name != DEFAULT or not net.predefined
+    return net.name != GATEWAY and (net.name != DEFAULT or not net.predefined)
 
 
 def joined(intent: Intent, net: Network) -> bool:

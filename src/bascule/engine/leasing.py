@@ -6,9 +6,12 @@ endpoint has a link and no address; a crash in between leaves it so, and the nex
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import RLock
 
+from bascule.engine.change import Changes
+from bascule.engine.intent import Intent
 from bascule.engine.leases import DRIVER, Leases, Wanted
 from bascule.kernel.protocol import Kernel
 from bascule.model.endpoint import Endpoint, Lease
@@ -59,3 +62,43 @@ def agree(
             leases.resume(wanted(ep, box))
         elif kept[ident] != ep.lease:
             relet(ident, kept[ident])
+
+
+@dataclass(frozen=True, slots=True)
+class Leasing:
+    """*lock* is the engine's."""
+
+    leases: Leases
+    intent: Intent
+    changes: Changes
+    kernel: Kernel
+    lock: RLock
+
+    def begin(self) -> None:
+        """The leases of the store's endpoints are kept alive, and no others."""
+        self.leases.on_change(self.relet)
+        ends = [ep for ep in self.intent.endpoints() if leased(self.intent.by_id(ep.network))]
+        agree(self.leases, {ep.id: (ep, self.intent.sandbox(ep.sandbox)) for ep in ends}, self.relet)
+
+    def obtain(self, ep: Endpoint, box: Sandbox) -> None:
+        """*ep* has the address that a server gave it.  Waits, and therefore must not be called under the lock."""
+        self.relet(ep.id, self.leases.obtain(wanted(ep, box)))
+
+    def relet(self, ident: str, lease: Lease | None) -> None:
+        """The endpoint has the address of *lease* from now on, or none."""
+        with self.lock:
+            ep = self.intent.store.get(Endpoint, ident)
+            if ep is None:
+                self.leases.release(ident)
+                return
+            box, before = self.intent.sandbox(ep.sandbox), self.intent.endpoints(sandbox=ep.sandbox)
+            fresh = with_lease(ep, lease)
+            change = self.changes.between(box, before, [fresh if e.id == ident else e for e in before])
+            self.changes.make(change, box)
+            self.kernel.forget_flows([a.ip for a in ep.addresses if a not in fresh.addresses])
+
+    def give_back(self, ends: Sequence[Endpoint]) -> None:
+        """The server hears that the addresses of *ends* are free."""
+        for ep in ends:
+            if leased(self.intent.by_id(ep.network)):
+                self.leases.release(ep.id)

@@ -21,7 +21,7 @@ from bascule.model.endpoint import Endpoint
 from bascule.model.errors import BasculeError, KernelError
 from bascule.model.names import link_name
 from bascule.model.network import Network
-from bascule.model.thing import Thing
+from bascule.model.thing import Bridge, Thing, Vxlan
 
 log = logging.getLogger("bascule.cluster")
 
@@ -221,6 +221,12 @@ class Shared:
         refusals += [o for o in self.kernel.add(fresh) if isinstance(o, KernelError)]
         for refusal in refusals:
             log.warning("%s", refusal)
+
+    def broken(self) -> bool:
+        """Whether a link of the cluster's networks is not as it is stated: a look that costs one list of links."""
+        nets = [net for net in self.networks() if joined(self.intent, net)]
+        links = [thing for net in nets for thing in overlay.network(net) if isinstance(thing, Bridge | Vxlan)]
+        return bool(links) and bool(self.kernel.missing(links))
 
     def repair(self) -> list[str]:
         """What is stated of the cluster's networks holds, and what is on their tunnels beside it is gone; in words,

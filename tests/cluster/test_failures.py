@@ -1,0 +1,186 @@
+"""What goes on when something fails: unaffected endpoints lose nothing, and nothing stale is left.
+
+A stream and a hundred pings a second run between two hosts while a third, the store, or a daemon goes.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster.daemons import HOSTS, Cluster, Container
+from tests.cluster.streams import Talk
+from tests.etcd_server import ETCD, REASON
+from tests.root.ground import Refused, until
+
+pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
+QUICK = ("--cluster-lease=2", "--cluster-grace=1")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("etcd"), *QUICK) as made:
+        made.enter()
+        yield made
+
+
+@pytest.fixture
+def trio(cluster: Cluster) -> Iterator[list[Container]]:
+    """A container on each host, on one network, all of whom have heard of each other."""
+    cluster.network("one", "web", "10.50.0.0/24")
+    made = [cluster.run(host, f"box-{host}", "web") for host in HOSTS]
+    everybody(made)
+    yield made
+    for host in HOSTS:
+        cluster.daemons[host].sweep()
+    assert cluster.verified() == ""
+
+
+def everybody(boxes: list[Container]) -> None:
+    """All find and reach each other."""
+    for one in boxes:
+        for other in boxes:
+            if one is not other:
+                until(lambda one=one, other=other: knows(one, other))  # type: ignore[misc]
+                assert one.ping(other.addresses[0]) == "1/1"
+
+
+def knows(one: Container, other: Container) -> bool:
+    return one.asks(other.name) == f"NOERROR {other.addresses[0]}"
+
+
+def test_a_daemon_that_is_killed_and_started(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    daemon = cluster.daemons["two"]
+    with Talk(one, two) as talk:
+        daemon.kill()
+        cluster.run("one", "more-one", "web")
+        assert knows(two, three)
+        daemon.start()
+        until(lambda: two.asks("more-one").startswith("NOERROR"))
+    assert talk.lost == ""
+    everybody(trio)
+
+
+def test_a_host_that_vanishes_is_suspected_held_and_taken_out_and_comes_back(
+    cluster: Cluster, trio: list[Container]
+) -> None:
+    one, two, three = trio
+    with Talk(one, two) as talk:
+        cluster.cut("three")
+        until(lambda: cluster.state("one", "three") == "suspect")
+        assert knows(one, three)
+        until(lambda: cluster.state("one", "three") == "down")
+        until(lambda: not one.asks(three.name).startswith("NOERROR"))
+        assert entries(cluster, "one") == ["192.0.2.2"]
+        # The third one knows what it knew: nobody tells it anything.
+        assert knows(three, one)
+        cluster.mend("three")
+        until(lambda: knows(one, three))
+        until(lambda: cluster.state("one", "three") == "ready")
+    assert talk.lost == ""
+    everybody(trio)
+
+
+def entries(cluster: Cluster, host: str) -> list[str]:
+    """Where the host's kernel sends frames to."""
+    lines = cluster.wire.sh(host, "bridge fdb show").splitlines()
+    return sorted({line.split(" dst ")[1].split()[0] for line in lines if " dst " in line and "vx-" in line})
+
+
+@pytest.mark.parametrize("leader", [True, False])
+def test_a_member_of_the_store_that_is_killed(cluster: Cluster, trio: list[Container], leader: bool) -> None:
+    one, two, _ = trio
+    victim = cluster.leader() if leader else next(name for name in HOSTS if name != cluster.leader())
+    with Talk(one, two) as talk:
+        cluster.store[victim].kill()
+        made = cluster.run("two", "more-two", "web")
+        until(lambda: knows(one, made))
+        cluster.store[victim].start()
+        cluster.store[victim].wait()
+    assert talk.lost == ""
+    everybody(trio)
+
+
+def test_a_store_without_a_quorum(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, _ = trio
+    with Talk(one, two) as talk:
+        for host in ("two", "three"):
+            cluster.store[host].kill()
+        # On a network that it is on, a host needs nobody for a container more or less.
+        more = cluster.run("two", "more-two", "web")
+        assert more.ping(one.addresses[0]) == "0/1"
+        assert more.ping(two.addresses[0]) == "1/1"
+        with pytest.raises(Refused, match="503"):
+            cluster.daemons["one"].ask("POST", "/networks/create", {"Name": "no", "Driver": "overlay"})
+        for host in ("two", "three"):
+            cluster.store[host].start()
+        for host in ("two", "three"):
+            cluster.store[host].wait()
+        until(lambda: knows(one, more))
+        assert one.ping(more.addresses[0]) == "1/1"
+    assert talk.lost == ""
+    everybody(trio)
+
+
+def test_a_store_that_is_gone_while_daemons_start(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    with Talk(one, three) as talk:
+        for member in cluster.store.values():
+            member.kill()
+        cluster.daemons["one"].kill()
+        cluster.daemons["one"].start()
+        assert knows(one, two)
+        assert one.ping(two.addresses[0]) == "1/1"
+        for member in cluster.store.values():
+            member.start()
+        for member in cluster.store.values():
+            member.wait()
+        until(lambda: cluster.state("one", "two") == "ready")
+    assert talk.lost == ""
+    everybody(trio)
+
+
+def test_the_tunnel_is_deleted_under_us(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    with Talk(two, three) as talk:
+        link = cluster.wire.sh("one", "ip -o link show type vxlan").split(":")[1].strip()
+        cluster.wire.ip("one", f"link del {link}")
+        until(lambda: one.ping(two.addresses[0], seconds=1) == "1/1")
+        cluster.wire.sh(
+            "one",
+            f"bridge fdb show dev {link} | grep dst | while read mac rest; do"
+            f" bridge fdb del $mac dev {link} self; done; ip neigh flush nud permanent dev {link}",
+        )
+        assert one.ping(two.addresses[0], seconds=1) == "0/1"
+        until(lambda: one.ping(two.addresses[0], seconds=1) == "1/1")
+    assert talk.lost == ""
+    everybody(trio)
+
+
+def test_an_address_that_moves_to_another_host_within_a_second(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, _ = trio
+    with Talk(one, two) as talk:
+        for number in range(4):
+            host = ("two", "three")[number % 2]
+            moved = cluster.run(host, f"moved-{number}", "web", address="10.50.0.200")
+            until(lambda moved=moved: knows(one, moved))  # type: ignore[misc]
+            assert one.ping(moved.addresses[0]) == "1/1"
+            cluster.daemons[host].ask("DELETE", f"/containers/moved-{number}?force=1")
+    assert talk.lost == ""
+
+
+def test_a_host_leaves_while_others_talk(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    with Talk(one, two) as talk:
+        with pytest.raises(Refused, match="box-three"):
+            cluster.daemons["three"].ask("POST", "/cluster/leave")
+        cluster.daemons["three"].ask("DELETE", "/containers/box-three?force=1")
+        cluster.daemons["three"].ask("POST", "/cluster/leave")
+        until(lambda: not one.asks(three.name).startswith("NOERROR"))
+        assert entries(cluster, "one") == ["192.0.2.2"]
+        assert "vx-" not in cluster.wire.sh("three", "ip -o link")
+        cluster.daemons["three"].ask("POST", "/cluster/join", {"Address": "192.0.2.3", "Name": "three"})
+        until(lambda: "web" in cluster.networks("three"))
+        back = cluster.run("three", "box-three", "web")
+        until(lambda: knows(one, back))
+        assert one.ping(back.addresses[0]) == "1/1"
+    assert talk.lost == ""
