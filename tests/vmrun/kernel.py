@@ -87,10 +87,7 @@ def kernel(package: str = META) -> Kernel:
     with _alone():
         link = cache() / package
         if not link.exists():
-            name = _concrete(package)
-            top = cache() / f"unpacked-{name}"
-            if not top.exists():
-                _unpack(name, top)
+            top = _fetched(package)
             link.unlink(missing_ok=True)
             link.symlink_to(top.name)
         return Kernel(link.resolve())
@@ -103,6 +100,25 @@ def _alone() -> Iterator[None]:
     with (cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _fetched(package: str) -> Path:
+    """Where it is unpacked.  apt's lists are brought up to date, where we may, if what they name cannot be had."""
+    try:
+        return _unpacked_package(package)
+    except Lacking:
+        if os.geteuid() != 0:
+            raise
+    _apt("apt-get", "update", "-qq")
+    return _unpacked_package(package)
+
+
+def _unpacked_package(package: str) -> Path:
+    name = _concrete(package)
+    top = cache() / f"unpacked-{name}"
+    if not top.exists():
+        _unpack(name, top)
+    return top
 
 
 def _concrete(package: str) -> str:
@@ -132,17 +148,7 @@ def _unpack(package: str, top: Path) -> None:
 
 
 def _apt(*words: str, at: Path | None = None) -> str:
-    """What apt says; its lists are brought up to date, where we may, if it knows nothing of the package."""
-    try:
-        return _said(*words, at=at)
-    except Lacking:
-        if os.geteuid() != 0:
-            raise
-    _said("apt-get", "update", "-qq")
-    return _said(*words, at=at)
-
-
-def _said(*words: str, at: Path | None = None) -> str:
+    """What apt says.  Raises Lacking."""
     try:
         return subprocess.run(words, cwd=at, capture_output=True, text=True, check=True).stdout
     except FileNotFoundError:
