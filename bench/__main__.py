@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import attach, calls, names, paths, report, sizes, straight
+from bench import attach, calls, names, overlay, paths, report, sizes, straight
 from bench.ground import Found, clear, workplace
 from bench.measure import Row, Stage
 from bench.sides import PEER, Side, bascule, docker
@@ -30,6 +30,7 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[int, ...], Group], ...] = (
     (("ping", "list"), (0, 1, 2), calls.ask),
     (("bridge", "port", "loopback"), (0,), paths.paths),
     (("macvlan",), (0,), straight.macvlan),
+    (("overlay",), (0,), overlay.overlay),
     (("resolver",), (0,), names.names),
     (("start",), (1,), sizes.start),
     (("memory",), (1,), sizes.weigh),
@@ -127,7 +128,9 @@ def run(asked: argparse.Namespace) -> tuple[Outcome, dict[str, object]]:
             ours, peer = sides(place, mark, keep)
             many = (200,) if asked.quick else (500, 5000)
             seconds = 0.5 if asked.quick else 1.0
-            stage = Stage(ours, peer, place, asked.rounds, seconds, asked.containers, asked.ports, many, notes)
+            stage = Stage(
+                ours, peer, place, asked.rounds, seconds, asked.containers, asked.ports, many, notes=notes
+            )
             for side in stage.sides:
                 side.start()
                 side.load_image()
@@ -135,6 +138,7 @@ def run(asked: argparse.Namespace) -> tuple[Outcome, dict[str, object]]:
                 measure(asked, stage, outcome)
             finally:
                 marks += [ident for side in stage.sides for ident in side.known_containers()]
+                marks += stage.others
     finally:
         found.take_cgroups(marks)
         clear(place)

@@ -49,6 +49,8 @@ class Stage:
     containers: int
     ports: int
     names: tuple[int, ...]
+    others: set[str] = field(default_factory=set)
+    """Containers of daemons that a group of rows had beside the two sides."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Figures that are no rows, for the record."""
 

@@ -65,17 +65,29 @@ def serve(ground: Ground, namespace: str, log: Path) -> None:
 
 
 def ready(way: Way) -> None:
-    """Return when both servers answer on *way*.  Raises what it met last after ten seconds."""
-    deadline = time.monotonic() + 10
-    while True:
+    """Return when both servers answer on *way*.  Raises RuntimeError with what it met last after ten seconds."""
+    last = ""
+
+    def answer() -> bool:
+        nonlocal last
         try:
             way.trip(0.01)
             way.ask("nc", "-z", "-w", "1", way.address, str(STREAM))
-            return
         except subprocess.CalledProcessError as refusal:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{way.name}: {way.address} does not answer: {refusal.stderr}") from refusal
-            time.sleep(0.05)
+            last = refusal.stderr
+            return False
+        return True
+
+    until(answer, f"{way.name}: {way.address} does not answer", lambda: last)
+
+
+def until(so: Callable[[], bool], otherwise: str, why: Callable[[], str] = lambda: "") -> None:
+    """Return when *so* says yes.  Raises RuntimeError after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not so():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{otherwise}: {why()}")
+        time.sleep(0.05)
 
 
 @contextmanager
