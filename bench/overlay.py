@@ -106,7 +106,7 @@ def bare(stage: Stage, number: int) -> Iterator[Way]:
             ground.run("ip", "addr", "add", f"10.201.0.{which}/24", "dev", "vx0")
             ground.run("ip", "link", "set", "vx0", "up")
         serve(two, two.net, stage.place / "servers.log")
-        way = Way("bare VXLAN", one.net, "10.201.0.2")
+        way = Way("bare VXLAN", one.net, "10.201.0.2", promised=False)
         ready(way)
         yield way
 

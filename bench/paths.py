@@ -27,6 +27,8 @@ class Way:
     name: str
     client: str
     address: str
+    promised: bool = True
+    """Whether to be as good as this is a budget; else it is a figure to know."""
 
     def ask(self, *argv: str) -> str:
         pinned = ["nsenter", f"--net={self.client}", "taskset", "-c", str(_cores()[-1]), *argv]
@@ -149,7 +151,7 @@ def rows(stage: Stage, key: str, what: str, ours: Way, others: Sequence[Way]) ->
 
         samples = interleaved((ours, *others), stage.rounds, one)
         for other, theirs in zip(others, samples[1:], strict=True):
-            budget = 1 - NOISE if more else 1 + NOISE
+            budget = (1 - NOISE if more else 1 + NOISE) if other.promised else None
             suffix = ":bare" if other.name.startswith("bare") else ""
             yield Row(
                 f"{key}:{kind}{suffix}", f"{what}: {kind}", unit, samples[0], theirs, other.name, budget, more=more
