@@ -1,0 +1,148 @@
+"""Anything may fail at any time, again and again; at the end all is as the store says, and nothing is stale.
+
+What happens follows from a seed: BASCULE_SEED=… plays it again, BASCULE_CHAOS=600 goes on for so many seconds.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from tests.cluster.daemons import HOSTS, Cluster, Container
+from tests.etcd_server import ETCD, REASON
+from tests.root.ground import Refused, until
+
+pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
+SECONDS = float(os.environ.get("BASCULE_CHAOS", "60"))
+NETWORKS = {"red": "10.60.0.0/24", "blue": "10.61.0.0/24"}
+# Few, so that they go from one container to the next.
+ADDRESSES = ("10.60.0.200", "10.60.0.201", "10.61.0.200", "")
+
+
+class Chaos:
+    """*chance* decides everything; *told* is what was done, for whoever reads a failure."""
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self.cluster = cluster
+        self.told: list[str] = [f"seed {seed}"]
+        self._chance = random.Random(seed)
+        self._count = 0
+        self._down: set[str] = set()
+        """What is out of order now: at most one host's daemon, wire or member of the store at a time of each."""
+
+    def step(self) -> None:
+        acts: list[tuple[int, Callable[[], None]]] = [
+            (6, self.come),
+            (4, self.go),
+            (2, self.daemon),
+            (1, self.wire),
+            (1, self.store),
+            (1, self.tunnel),
+        ]
+        act = self._chance.choices([a for _, a in acts], [w for w, _ in acts])[0]
+        try:
+            act()
+        except Refused as why:
+            # A daemon or the store is away, or an address is taken: it is said, and nothing is half done.
+            self.told.append(f"    refused: {str(why)[:150]}")
+
+    def come(self) -> None:
+        host, net = self._chance.choice(HOSTS), self._chance.choice(list(NETWORKS))
+        address = self._chance.choice(ADDRESSES)
+        if address and not address.startswith(NETWORKS[net][:6]):
+            address = ""
+        self._count += 1
+        self.told.append(f"box{self._count} comes to {host}, {net} {address}")
+        self.cluster.run(host, f"box{self._count}", net, address=address)
+
+    def go(self) -> None:
+        host = self._chance.choice(HOSTS)
+        there = [one["Names"][0] for one in self.cluster.daemons[host].ask("GET", "/containers/json?all=1")]
+        if there:
+            name = self._chance.choice(sorted(there)).lstrip("/")
+            self.told.append(f"{name} goes from {host}")
+            self.cluster.daemons[host].ask("DELETE", f"/containers/{name}?force=1")
+
+    def _toggle(self, what: str, host: str, down: Callable[[], None], up: Callable[[], None]) -> None:
+        """*what* of one host at a time is out of order."""
+        other = next((key for key in self._down if key.startswith(what)), "")
+        host = other.partition(" ")[2] or host
+        self.told.append(f"{what} of {host} {'is back' if other else 'is gone'}")
+        if other:
+            self._down.remove(other)
+            up()
+        else:
+            self._down.add(f"{what} {host}")
+            down()
+
+    def _one(self, what: str) -> str:
+        """The host whose *what* is out of order, else any."""
+        other = next((key for key in self._down if key.startswith(what)), "")
+        return other.partition(" ")[2] or self._chance.choice(HOSTS)
+
+    def daemon(self) -> None:
+        host = self._one("daemon")
+        daemon = self.cluster.daemons[host]
+        self._toggle("daemon", host, daemon.kill, daemon.start)
+
+    def wire(self) -> None:
+        host = self._one("wire")
+        self._toggle("wire", host, lambda: self.cluster.cut(host), lambda: self.cluster.mend(host))
+
+    def store(self) -> None:
+        host = self._one("store")
+        member = self.cluster.store[host]
+        self._toggle("store", host, member.kill, member.start)
+
+    def tunnel(self) -> None:
+        host = self._chance.choice(HOSTS)
+        self.told.append(f"the tunnels of {host} are deleted")
+        self.cluster.wire.sh(host, "for l in $(ip -o link show type vxlan | cut -d: -f2); do ip link del $l; done")
+
+    def end(self) -> None:
+        """Everything is in order."""
+        for daemon in self.cluster.daemons.values():
+            if not daemon.alive():
+                daemon.start()
+        self.cluster.whole()
+
+
+def test_after_anything_has_failed_all_is_as_the_store_says(tmp_path: Path) -> None:
+    seed = int(os.environ.get("BASCULE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+    with Cluster(tmp_path, "--cluster-lease=2", "--cluster-grace=1") as cluster:
+        cluster.enter()
+        for name, subnet in NETWORKS.items():
+            cluster.network("one", name, subnet)
+        chaos = Chaos(cluster, seed)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            chaos.step()
+        chaos.end()
+
+        def told() -> str:
+            return "\n".join([*chaos.told, *cluster.differences()])
+
+        until(lambda: not cluster.differences(), told)
+        boxes = [(net, box) for host in HOSTS for net, box in running(cluster, host)]
+        assert len(boxes) > 3, told()
+        wrong = [f"{a.name}>{b.name}" for (m, a), (n, b) in permutations(boxes, 2) if reaches(a, b) != (m == n)]
+        assert wrong == [], told()
+        print(told())
+
+
+def running(cluster: Cluster, host: str) -> list[tuple[str, Container]]:
+    daemon = cluster.daemons[host]
+    found = []
+    for one in daemon.ask("GET", "/containers/json"):
+        (net,) = one["NetworkSettings"]["Networks"]
+        found.append((net, Container(daemon, one["Names"][0].lstrip("/"), net)))
+    return found
+
+
+def reaches(one: Container, other: Container) -> bool:
+    """By name and by address."""
+    found = one.asks(other.name).startswith("NOERROR")
+    return found and one.ping(other.addresses[0], seconds=1) == "1/1"
