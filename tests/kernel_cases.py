@@ -380,7 +380,7 @@ def an_overlay_network_comes_and_goes_with_what_is_on_other_hosts(kernel: Kernel
             1,
             f"r{n}",
             FAR + 1,
-            (ip_interface(f"{far.ip + n}/64"),),
+            (far.ip + n,),
             f"02:00:00:00:02:{n:02x}",
         )
         for n in range(3)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,13 +45,13 @@ class Container:
 class Cluster:
     """Daemons by the names of their hosts; they come and go, and the wire can be cut."""
 
-    def __init__(self, directory: Path, *flags: str, etcds: int = 3) -> None:
+    def __init__(self, directory: Path, *flags: str, etcds: int = 3, hosts: tuple[str, ...] = HOSTS) -> None:
         """*flags* of every daemon; the first *etcds* hosts have a member of the store."""
-        self.wire = Wire(*HOSTS)
+        self.wire = Wire(*hosts)
         self.daemons: dict[str, DaemonGround] = {}
         self.store: dict[str, Member] = {}
         try:
-            self._begin(directory, flags, HOSTS[:etcds])
+            self._begin(directory, flags, hosts[:etcds])
         except BaseException:
             self.close()
             raise
@@ -65,7 +66,7 @@ class Cluster:
         for member in self.store.values():
             member.wait()
         at = [f"--cluster-store={member.url}" for member in self.store.values()]
-        for name in HOSTS:
+        for name in self.wire.names:
             place = Path(f"/run/bascule-{self.wire.name}-{name}")
             # Every daemon has a table of its own: the hosts are one machine to whoever looks at processes.
             self.daemons[name] = DaemonGround(place, *at, *flags, netns=self.wire.ns(name))
@@ -88,14 +89,14 @@ class Cluster:
             member.wait()
 
     def close(self) -> None:
-        try:
-            self.whole()
-            for daemon in self.daemons.values():
-                daemon.close()
-        finally:
+        """Nothing is left, of whatever state the test left it in."""
+        with ExitStack() as rest:
+            rest.callback(self.wire.close)
             for member in self.store.values():
-                member.kill()
-            self.wire.close()
+                rest.callback(member.kill)
+            for daemon in self.daemons.values():
+                rest.callback(daemon.close)
+            self.whole()
 
     # ---- the cluster
 
@@ -117,7 +118,7 @@ class Cluster:
             **more,
         }
         ident = str(self.daemons[host].ask("POST", "/networks/create", body)["Id"])
-        until(lambda: all(name in self.networks(h) for h in HOSTS), lambda: str([self.networks(h) for h in HOSTS]))
+        until(lambda: all(name in self.networks(h) for h in self.daemons))
         return ident
 
     def networks(self, host: str) -> list[str]:

@@ -9,7 +9,7 @@ from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member, members
 
 from bascule.cluster import keys
-from bascule.model.addresses import ip_interface
+from bascule.model.addresses import ip_address
 from bascule.model.cluster import Membership, Remote
 from bascule.model.errors import BasculeError
 from bascule.model.network import Network
@@ -266,7 +266,7 @@ def lie(
     me = host.engine.store.all(Membership)[0]
     ident = f"{next(_count):064x}"
     where = (via or host).address
-    told = Remote(ident, net.id, me.id, 1, 1, "liar", where, (ip_interface(f"{address}/24"),), mac, ("liar",))
+    told = Remote(ident, net.id, me.id, 1, 1, "liar", where, (ip_address(address),), mac, ("liar",))
     etcd = Etcd(Access((host.url,)))
     store = EtcdStore(etcd, keys.endpoints(net.id))
     store.commit(put=[told])

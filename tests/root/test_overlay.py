@@ -58,7 +58,7 @@ def sides(wire: Wire, version: int, *, vni: int = 4096, number: int = 0, mtu: in
             ifname="eth0",
             key=wire.namespace(box),
         )
-        there = Remote(box, net.id, name, 1, 1, box, local, ep.addresses, ep.mac)
+        there = Remote(box, net.id, name, 1, 1, box, local, tuple(a.ip for a in ep.addresses), ep.mac)
         made.append(Side(name, wire.kernel(name), net, ep, there))
     return made
 

@@ -49,7 +49,7 @@ THERE = Remote(
     generation=1,
     name="far",
     via=FAR,
-    addresses=(ip_interface("10.0.0.9/24"), ip_interface("fd07::9/64")),
+    addresses=(ip_address("10.0.0.9"), ip_address("fd07::9")),
     mac="02:00:00:00:00:09",
 )
 

@@ -31,7 +31,7 @@ def record(ep: Endpoint, me: Membership) -> Remote:
         generation=ep.created,
         name=ep.name,
         via=me.address,
-        addresses=ep.addresses,
+        addresses=tuple(address.ip for address in ep.addresses),
         mac=ep.mac,
         dns_names=ep.dns_names,
     )

@@ -23,12 +23,12 @@ def fault(one: Remote, net: Network, nodes: Mapping[str, Node], here: Mapping[ob
     if not one.addresses:
         return "it has no address"
     for address in one.addresses:
-        pool = next((p for p in net.pools if address.ip in p.subnet), None)
+        pool = next((p for p in net.pools if address in p.subnet), None)
         if pool is None:
-            return f"{address.ip} is not in {net.name}"
-        if address.ip == pool.gateway:
-            return f"{address.ip} is the gateway of {net.name}"
-        mine = here.get(address.ip)
+            return f"{address} is not in {net.name}"
+        if address == pool.gateway:
+            return f"{address} is the gateway of {net.name}"
+        mine = here.get(address)
         if mine is not None:
-            return f"{address.ip} is {mine.name}'s on this host"
+            return f"{address} is {mine.name}'s on this host"
     return ""

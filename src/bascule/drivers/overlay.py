@@ -132,7 +132,7 @@ def remote(net: Network, there: Remote) -> list[Thing]:
     link = tunnel_link(net)
     return [
         Fdb(link, there.mac, there.via),
-        *(Neigh(link, address.ip, there.mac) for address in there.addresses),
+        *(Neigh(link, address, there.mac) for address in there.addresses),
     ]
 
 

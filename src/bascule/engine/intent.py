@@ -169,7 +169,7 @@ def joined(intent: Intent, net: Network) -> bool:
 
 
 def remote_member(one: Remote) -> Member:
-    return Member(one.id, one.dns_names, tuple(a.ip for a in one.addresses))
+    return Member(one.id, one.dns_names, one.addresses)
 
 
 def member(ep: Endpoint) -> Member:

@@ -24,6 +24,8 @@ from bascule.model.network import Network
 from bascule.model.thing import Bridge, Thing, Vxlan
 
 log = logging.getLogger("bascule.cluster")
+# Of more names than these at once the resolver is told as a whole.
+_ONE_BY_ONE = 20
 
 
 @dataclass(slots=True)
@@ -184,7 +186,7 @@ class Shared:
         ids = dict.fromkeys([*(one.id for one in gone), *(one.id for one in new)])
         for one in new:
             for address in one.addresses:
-                holder = self._holders.get((ident, address.ip))
+                holder = self._holders.get((ident, address))
                 if holder is not None:
                     ids[holder] = None
         return [known for one in ids if (known := self.intent.store.get(Remote, one)) is not None]
@@ -197,12 +199,15 @@ class Shared:
     def _index(self, new: Iterable[Remote], old: Iterable[Remote]) -> None:
         for one in old:
             for address in one.addresses:
-                self._holders.pop((one.network, address.ip), None)
+                self._holders.pop((one.network, address), None)
         for one in new:
             for address in one.addresses:
-                self._holders[one.network, address.ip] = one.id
+                self._holders[one.network, address] = one.id
 
     def _rename(self, net: Network, new: Sequence[Remote], old: Sequence[Remote]) -> None:
+        if len(new) + len(old) > _ONE_BY_ONE:
+            self.names.publish(self.intent.zone(net))
+            return
         for one in old:
             self.names.part(net.id, one.id)
         for one in new:
@@ -231,9 +236,11 @@ class Shared:
     def repair(self) -> list[str]:
         """What is stated of the cluster's networks holds, and what is on their tunnels beside it is gone; in words,
         what had to be done."""
+        # A look at thousands of entries takes a while, and nobody need wait for it where all is well.
+        if not any(self._wrong()):
+            return []
         with self.lock:
-            things = self.things()
-            missing, stray = self.kernel.missing(things), self.kernel.strays(things)
+            missing, stray = self._wrong()
             try:
                 shift(self.kernel, stray, missing)
             except BasculeError as refusal:
@@ -242,10 +249,16 @@ class Shared:
 
     def differences(self) -> list[str]:
         """What of the cluster's networks is missing in the kernel, and what is there beside it; changes nothing."""
-        with self.lock:
-            things = self.things()
-            missing, stray = self.kernel.missing(things), self.kernel.strays(things)
+        missing, stray = self._wrong()
+        if missing or stray:
+            with self.lock:
+                missing, stray = self._wrong()
         return [f"kernel: missing: {thing}" for thing in missing] + [f"kernel: stale: {thing}" for thing in stray]
+
+    def _wrong(self) -> tuple[list[Thing], list[Thing]]:
+        """What is missing, and what is there and not stated.  Without the lock, what is on its way is among it."""
+        things = self.things()
+        return self.kernel.missing(things), self.kernel.strays(things)
 
     def things(self) -> list[Thing]:
         """Everything that should be true of the cluster's networks on this host."""

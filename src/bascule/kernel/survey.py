@@ -9,6 +9,7 @@ from typing import assert_never
 
 from bascule.kernel.namespaces import open_namespace
 from bascule.kernel.place import Place, Places
+from bascule.model.addresses import IPAddress
 from bascule.model.errors import KernelError
 from bascule.model.links import (
     Address,
@@ -53,6 +54,9 @@ class Survey:
         self.routes = functools.cache(self._routes)
         self.neighbours = functools.cache(self._neighbours)
         self.forwarding = functools.cache(self._forwarding)
+        # An overlay network has thousands of these.
+        self._permanent = functools.cache(self._permanent_entries)
+        self._forwarded = functools.cache(self._forwarded_entries)
 
     def _place(self, path: str) -> Place:
         return self._places.at(path)
@@ -169,13 +173,18 @@ class Survey:
 
     def _neigh_holds(self, thing: Neigh) -> bool:
         index = self.index(thing.ns, thing.dev)
-        wanted = (index, thing.address, thing.mac, rtnetlink.NUD_PERMANENT)
-        return any((n.index, n.address, n.mac, n.state) == wanted for n in self.neighbours(thing.ns))
+        return (index, thing.address, thing.mac) in self._permanent(thing.ns)
 
     def fdb_holds(self, thing: Fdb) -> bool:
         index = self.index(thing.ns, thing.dev)
-        wanted = (index, thing.mac, thing.dst)
-        return any((n.index, n.mac, n.address) == wanted for n in self.forwarding(thing.ns))
+        return (index, thing.mac, thing.dst) in self._forwarded(thing.ns)
+
+    def _permanent_entries(self, path: str) -> frozenset[tuple[int, IPAddress | None, str]]:
+        permanent = (n for n in self.neighbours(path) if n.state == rtnetlink.NUD_PERMANENT)
+        return frozenset((n.index, n.address, n.mac) for n in permanent)
+
+    def _forwarded_entries(self, path: str) -> frozenset[tuple[int, str, IPAddress | None]]:
+        return frozenset((n.index, n.mac, n.address) for n in self.forwarding(path))
 
 
 def _agrees(state: LinkState, *, mtu: int = 0, mac: str = "") -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.addresses import IPAddress, IPNetwork
 
 # Docker's port for it (--data-path-port); the kernel's own default is another one, from before IANA chose.
 VXLAN_PORT = 4789
@@ -41,7 +41,7 @@ class Remote:
     generation: int
     name: str
     via: IPAddress
-    addresses: tuple[IPInterface, ...]
+    addresses: tuple[IPAddress, ...]
     mac: str
     dns_names: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ the function that lifts a body to the next one.
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from ipaddress import (
     IPv4Address,
@@ -96,7 +97,9 @@ def _exactly(value: Any, kind: type[T]) -> T:
 
 def _make() -> Converter:
     converter = Converter()
-    for plain in (str, int, bool):
+    # Thousands of objects say the same words, of which one is enough.
+    converter.register_structure_hook(str, lambda value, kind: sys.intern(_exactly(value, kind)))
+    for plain in (int, bool):
         converter.register_structure_hook(plain, _exactly)
     for address in (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface, IPv4Network, IPv6Network):
         converter.register_unstructure_hook(address, str)

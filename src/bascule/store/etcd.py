@@ -62,7 +62,9 @@ class EtcdStore:
         self._listeners: list[Tell] = []
         self._closing = Event()
         self._watch: Watch | None = None
-        self._relist(etcd.list(prefix))
+        listing = etcd.list(prefix)
+        self._relist(listing)
+        self._listed: int | None = listing.revision
         self._thread = Thread(target=self._follow, name="store-watch", daemon=True)
         self._thread.start()
 
@@ -253,9 +255,12 @@ class EtcdStore:
             self._closing.wait(self._pause)
 
     def _follow_one(self) -> None:
-        listing = self._etcd.list(self._prefix)
-        self._relist(listing)
-        watch = self._etcd.watch(self._prefix, listing.revision)
+        listed, self._listed = self._listed, None
+        if listed is None:
+            listing = self._etcd.list(self._prefix)
+            self._relist(listing)
+            listed = listing.revision
+        watch = self._etcd.watch(self._prefix, listed)
         with self._lock:
             self._watch = watch
         try:
