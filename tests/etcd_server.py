@@ -85,11 +85,9 @@ class Member:
             self.start()
 
     def wipe(self) -> None:
-        """Another one in its place, that has nothing; it answers."""
+        """It is gone, and so is all that it had."""
         self.kill()
         shutil.rmtree(self._data)
-        self.start()
-        self.wait()
 
     def wait(self) -> None:
         """Answers /health, over plain HTTP."""

@@ -123,7 +123,7 @@ WHAT = re.compile(
     r'|(?P<port>(?<=[:"])(?:3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})\b)'
     r'|(?P<pid>(?<="Pid": )[1-9]\d*|(?<="Pid":)[1-9]\d*)'
     r"|(?P<ula>\bfd(?:[0-9a-f]{2})?:[0-9a-f]{1,4}:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})?(?=::))"
-    r"|(?P<duration>\b(?:Less than a second|About a minute|\d+ (?:second|minute)s?)\b"
+    r"|(?P<duration>\b(?:Less than a second|About a minute|About an hour|\d+ (?:second|minute|hour)s?)\b"
     r'|(?<=execDuration=)\d+|(?<="execDuration":")\d+)'
 )
 NUMBERED = ("id", "mac", "port", "ula", "bridged")

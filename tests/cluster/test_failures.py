@@ -6,7 +6,7 @@ A stream and a hundred pings a second run between two hosts while a third, the s
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.daemons import HOSTS, Cluster, Container
+from tests.cluster.daemons import HOSTS, Cluster, Container, command
 from tests.cluster.streams import Talk
 from tests.etcd_server import ETCD, REASON
 from tests.root.ground import Refused, until
@@ -139,6 +139,28 @@ def test_a_store_that_is_gone_while_daemons_start(cluster: Cluster, trio: list[C
     everybody(trio)
 
 
+def test_a_store_that_is_wiped_is_rebuilt_by_the_living_nodes(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    cluster.network("two", "pair", "10.51.0.0/24")
+    pair = [cluster.run(host, f"pair-{host}", "pair") for host in ("one", "two")]
+    everybody(pair)
+    with Talk(one, two) as talk, Talk(*pair) as other:
+        for member in cluster.store.values():
+            member.wipe()
+        for member in cluster.store.values():
+            member.start()
+        for member in cluster.store.values():
+            member.wait()
+        # The third host is not on the other network: what is there, the other two put in.
+        told = command(cluster.daemons["three"], "cluster", "rebuild")
+        assert told == "Rebuilt by: one, three, two\n"
+        assert cluster.verified() == ""
+        assert knows(three, one)
+    assert (talk.lost, other.lost) == ("", "")
+    everybody(trio)
+    everybody(pair)
+
+
 def test_the_tunnel_is_deleted_under_us(cluster: Cluster, trio: list[Container]) -> None:
     one, two, three = trio
     with Talk(two, three) as talk:
@@ -165,6 +187,22 @@ def test_an_address_that_moves_to_another_host_within_a_second(cluster: Cluster,
             until(lambda moved=moved: knows(one, moved))  # type: ignore[misc]
             assert one.ping(moved.addresses[0]) == "1/1"
             cluster.daemons[host].ask("DELETE", f"/containers/moved-{number}?force=1")
+    assert talk.lost == ""
+
+
+def test_a_hosts_address_changes(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    with Talk(one, two) as talk:
+        for address, gone in (("192.0.2.33", "192.0.2.3"), ("192.0.2.3", "192.0.2.33")):
+            if address == "192.0.2.33":
+                cluster.wire.ip("three", f"addr add {address}/24 dev eth0")
+            command(cluster.daemons["three"], "cluster", "move", "--address", address)
+            until(lambda address=address: entries(cluster, "one") == sorted(["192.0.2.2", address]))  # type: ignore[misc]
+            if gone == "192.0.2.33":
+                cluster.wire.ip("three", f"addr del {gone}/24 dev eth0")
+            until(lambda: three.ping(one.addresses[0], seconds=1) == "1/1")
+            assert knows(one, three)
+        assert cluster.verified() == ""
     assert talk.lost == ""
 
 

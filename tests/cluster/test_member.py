@@ -224,7 +224,7 @@ def test_a_store_that_is_away_takes_nothing_from_anybody(etcd: Member, hosts: li
     assert verified(hosts) == ""
 
 
-def test_a_store_that_was_wiped_is_not_believed(etcd: Member, hosts: list[Host]) -> None:
+def test_a_store_that_was_wiped_is_not_believed_and_is_rebuilt(etcd: Member, hosts: list[Host]) -> None:
     one, two, _ = hosts
     one.network("web", "10.1.0.0/24")
     until(lambda: two.overlays() == ["web"])
@@ -233,8 +233,21 @@ def test_a_store_that_was_wiped_is_not_believed(etcd: Member, hosts: list[Host])
     until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8")
     before = one.entries()
     etcd.wipe()
+    etcd.start()
+    etcd.wait()
     until(lambda: any("it is not the store that it was" in line for line in one.engine.cluster.verify()))
     assert (one.known("web"), one.entries(), one.overlays()) == ("a 10.1.0.2, b 10.1.0.8", before, ["web"])
+    # A network that the one who rebuilds is not on is there with its endpoints, because others say so.
+    done = hosts[2].engine.cluster.rebuild()
+    assert (done.there, done.missing) == (("host1", "host2", "host3"), ())
+    assert verified(hosts) == ""
+    assert (one.known("web"), one.entries(), one.overlays()) == ("a 10.1.0.2, b 10.1.0.8", before, ["web"])
+    two.box("c", "web")
+    until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8, c 10.1.0.9")
+    hosts[2].network("later")
+    until(lambda: one.overlays() == ["later", "web"])
+    with pytest.raises(BasculeError, match="there is nothing to rebuild"):
+        one.engine.cluster.rebuild()
 
 
 def test_what_another_host_says_is_checked(hosts: list[Host]) -> None:

@@ -74,6 +74,19 @@ def status(client: Client, given: Given) -> int:
     return 1 if found["Trouble"] else 0
 
 
+def move(client: Client, given: Given) -> int:
+    client.post("/cluster/move", body={"Address": given.text("address")})
+    return 0
+
+
+def rebuild(client: Client, _: Given) -> int:
+    done = client.post("/cluster/rebuild")
+    print(f"Rebuilt by: {', '.join(done['There'])}")
+    if done["Missing"]:
+        print(f"Not heard of: {', '.join(done['Missing'])}")
+    return 0
+
+
 def verify(client: Client, _: Given) -> int:
     found = client.get("/cluster/verify")["Differences"]
     for line in found:
@@ -135,6 +148,20 @@ COMMANDS = {
         "    -f, --format string   Print with a Go template, or 'json'\n",
         examples="bascule cluster status",
         long="The exit status is 1 where the store does not answer.",
+    ),
+    "cluster move": Command(
+        move,
+        "[OPTIONS]",
+        "Let this host's tunnels end at another of its addresses",
+        "        --address ip   The address, which the host has already\n",
+        examples="bascule cluster move --address 10.0.0.7",
+    ),
+    "cluster rebuild": Command(
+        rebuild,
+        "",
+        "Make a store that lost everything anew, out of what the living nodes know",
+        examples="bascule cluster rebuild",
+        long="For an etcd that was wiped, or restored from nothing.  Until then all hosts go on as they are.",
     ),
     "cluster verify": Command(
         verify,

@@ -43,6 +43,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "cluster ls",
         "cluster inspect",
         "cluster status",
+        "cluster move",
+        "cluster rebuild",
         "cluster verify",
     ),
     "completion": ("completion",),

@@ -1,15 +1,15 @@
 """What is stale or missing: the store, what this host knows, and its kernel, held against each other."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from bascule.cluster import blocks
 from bascule.cluster.commons import Commons
 from bascule.cluster.following import Following
 from bascule.cluster.member import Member
+from bascule.cluster.networks import plain
 from bascule.cluster.reaping import records
 from bascule.engine.shared import Shared
-from bascule.model.cluster import Alive, Remote, Tunnel
+from bascule.model.cluster import Alive, Remote
 from bascule.model.errors import Unavailable
 from bascule.model.network import Network
 
@@ -32,7 +32,7 @@ def differences(member: Member) -> list[str]:
 
 def _shared(common: Commons, shared: Shared) -> Iterator[str]:
     there = {net.id: net for net in common.shared.all(Network)}
-    here = {net.id: _as_all_have_it(net) for net in shared.networks()}
+    here = {net.id: plain(net) for net in shared.networks()}
     for ident in there.keys() | here.keys():
         if ident not in here:
             yield f"networks: missing: {there[ident].name} ({ident[:12]})"
@@ -48,12 +48,6 @@ def _shared(common: Commons, shared: Shared) -> Iterator[str]:
     for alive in common.alive.all(Alive):
         if alive.id not in nodes:
             yield f"nodes: {alive.id[:12]} lives and is no member"
-
-
-def _as_all_have_it(net: Network) -> Network:
-    tunnel = net.tunnel
-    plain = Tunnel(tunnel.vni, tunnel.mtu, tunnel.port) if tunnel else None
-    return replace(net, tunnel=plain, link="", mac="")
 
 
 def _blocks(common: Commons, shared: Shared) -> Iterator[str]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from threading import Lock
 
-from bascule.engine.cluster import NOT_IN, Cluster, Joining, NoCluster, Seen, Status
+from bascule.engine.cluster import NOT_IN, Cluster, Joining, NoCluster, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
+from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Membership, StoreAccess
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Invalid, Unavailable
@@ -89,6 +90,12 @@ class Gate:
 
     def status(self) -> Status:
         return self._now.status()
+
+    def move(self, address: IPAddress) -> None:
+        self._now.move(address)
+
+    def rebuild(self) -> Rebuilt:
+        return self._now.rebuild()
 
     def verify(self) -> Sequence[str]:
         return self._now.verify()

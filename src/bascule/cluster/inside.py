@@ -9,8 +9,9 @@ from dataclasses import replace
 from bascule.cluster import audit, blocks, keys, reaping
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
-from bascule.engine.cluster import Joining, Seen, Status
+from bascule.engine.cluster import Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
+from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Ledger, Membership, Node, StoreAccess
 from bascule.model.codec import decode, encode
 from bascule.model.endpoint import EndpointSpec
@@ -23,10 +24,13 @@ class Inside:
     """Member *me*, at work from now on."""
 
     def __init__(self, shared: Shared, me: Membership, lease: int, grace: float) -> None:
-        self.me = me
         self._shared = shared
         self._timing = Timing(lease=lease, grace=grace)
         self._member = Member(shared, me, self._timing)
+
+    @property
+    def me(self) -> Membership:
+        return self._member.me
 
     def begin(self, shared: Shared) -> None:
         """It has begun."""
@@ -86,6 +90,12 @@ class Inside:
 
     def status(self) -> Status:
         return Status(self.me, self._member.trouble, len(self._member.following()))
+
+    def move(self, address: IPAddress) -> None:
+        self._member.move(address)
+
+    def rebuild(self) -> Rebuilt:
+        return self._member.rebuild()
 
     def verify(self) -> Sequence[str]:
         return audit.differences(self._member)

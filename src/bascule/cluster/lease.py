@@ -53,6 +53,8 @@ class Lease:
     def _renew(self) -> None:
         known = self._store.get(Alive, self._alive.id)
         if not self._lease or known != self._alive or not self._etcd.renew(self._lease):
-            self._lease = self._etcd.grant(self._seconds)
-            self._store.attempt(put=[self._alive], lease=self._lease)
+            self._lease = 0
+            lease = self._etcd.grant(self._seconds)
+            self._store.attempt(put=[self._alive], lease=lease)
+            self._lease = lease
         self._renewed = time.monotonic()

@@ -8,17 +8,23 @@ looked at every few seconds.  While the store is away the host goes on with what
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Event, Lock, RLock, Thread
+from typing import TypeVar
 
-from bascule.cluster import blocks, keys, networks, reaping
+from bascule.cluster import blocks, keys, networks, reaping, rebuilding
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.following import Following
+from bascule.engine.cluster import Rebuilt
 from bascule.engine.shared import Shared
+from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Membership, Node
 from bascule.model.endpoint import EndpointSpec
-from bascule.model.errors import BasculeError, Unavailable
+from bascule.model.errors import BasculeError, Conflict, Unavailable
 from bascule.model.network import Network
-from bascule.store.etcdclient import Etcd
+from bascule.store.etcdclient import Etcd, Replaced
+
+T = TypeVar("T")
 
 log = logging.getLogger("bascule.cluster")
 # Seconds for which a network stays followed while a first endpoint is on its way to it.
@@ -146,6 +152,7 @@ class Member:
     def _turn(self) -> None:
         self._look_after(time.monotonic())
         common = self._connect()
+        self._probe(common)
         self.take_over(common)
         common.look()
         for net in self.shared.networks():
@@ -156,6 +163,78 @@ class Member:
                 self._again(one.network)
         self._speak(common)
         self._reaper.reap(common)
+
+    def _probe(self, common: Commons) -> None:
+        """Where the store has not heard of us for a while, or was set back, see whether it is the one we knew.
+        Raises Replaced while it is not, and puts in what is ours where it is being rebuilt."""
+        stores = (common.shared, common.alive, *(one.records for one in self._following.values()))
+        set_back = any(store.set_back for store in stores)
+        if common.lease.healthy() and not set_back:
+            return
+        try:
+            self._etcd.list(keys.IDENTITY)
+        except Replaced:
+            if not self.bare(self._rebuilt):
+                raise
+            set_back = True
+        if set_back:
+            self._start_anew()
+
+    def _rebuilt(self, etcd: Etcd) -> bool:
+        """Whether the store is this cluster's again, made anew; while it is being made, our own is put in."""
+        found = rebuilding.identity(etcd)
+        if found is None:
+            rebuilding.contribute(etcd, self.me, self.shared)
+            return False
+        if not rebuilding.same(found, self.me.cluster):
+            return False
+        self.me = replace(self.me, cluster=found)
+        self.shared.enrol(self.me, self.shared.nodes())
+        self._etcd.guard(keys.IDENTITY, found)
+        return True
+
+    def _start_anew(self) -> None:
+        """Its revisions begin anew: so do we."""
+        for network in list(self._following):
+            self._unfollow(network)
+        if self._common is not None:
+            self._common.close()
+            self._common = None
+        self._wake.set()
+        raise Unavailable("cluster store: it was lost and is there again")
+
+    def bare(self, work: Callable[[Etcd], T]) -> T:
+        """*work*, with a client that does not look for the cluster's identity."""
+        etcd = Etcd(access(self.me.store))
+        try:
+            return work(etcd)
+        finally:
+            etcd.close()
+
+    def move(self, address: IPAddress) -> None:
+        """This node's tunnels end at *address*, and others know.  Raises Failed where no link of the host has it,
+        Conflict where another node does, Unavailable."""
+        mtu = self.shared.kernel.underlay(address)
+        with self._turning:
+            common = self._connect()
+            node = common.nodes().get(self.me.id)
+            if any(other.address == address for other in common.nodes().values() if other.id != self.me.id):
+                raise Conflict(f"another node of the cluster is at {address}")
+            moved = Node(self.me.id, self.me.name, address, mtu, self.me.epoch, self.me.joined)
+            if not common.shared.attempt(put=[moved], unchanged=[node] if node else ()):
+                raise Unavailable("somebody else changed this node's record")
+            self.me = common.me = replace(self.me, address=address, mtu=mtu)
+            self.shared.move(self.me)
+            self.shared.enrol(self.me, common.shared.all(Node))
+            for network in self._following:
+                self._again(network)
+        self._wake.set()
+
+    def rebuild(self) -> Rebuilt:
+        """See `rebuilding`.  Others notice within a lease's time that the store is not what it was."""
+        patience = self.timing.lease * 2 + 10.0
+        wait = lambda: self._closing.wait(0.2)  # noqa: E731
+        return self.bare(lambda etcd: rebuilding.rebuild(etcd, self.me, self.shared, wait, patience))
 
     def _look_after(self, now: float) -> None:
         """What somebody else did to our networks is put right; links are looked at more often than all else."""

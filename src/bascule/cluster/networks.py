@@ -12,10 +12,12 @@ from bascule.ipam.pools import overlapping
 from bascule.model.addresses import Family, IPAddress, family
 from bascule.model.cluster import Ledger, Tunnel
 from bascule.model.endpoint import EndpointSpec
-from bascule.model.errors import Conflict, Forbidden
+from bascule.model.errors import Conflict, Forbidden, Unavailable
 from bascule.model.network import Network
 
 LEDGER = "networks"
+# How often a transaction is tried that somebody else was faster than.
+_TRIES = 30
 
 
 def _overlap(net: Network, others: list[Network]) -> bool:
@@ -49,9 +51,18 @@ def propose(common: Commons, net: Network) -> Network | None:
     return None
 
 
+def plain(net: Network) -> Network:
+    """*net* as all members have it, without what is this host's own."""
+    tunnel = net.tunnel
+    return replace(net, tunnel=Tunnel(tunnel.vni, tunnel.mtu, tunnel.port) if tunnel else None, link="", mac="")
+
+
 def withdraw(common: Commons, net: Network) -> None:
     """*net* is no network of the cluster any more.  Raises Forbidden where a node that may come back is on it."""
-    while (known := common.shared.get(Network, net.id)) is not None:
+    for _ in range(_TRIES):
+        known = common.shared.get(Network, net.id)
+        if known is None:
+            return
         now = blocks.listed(common.etcd, net.id)
         mine = [block for block in now.blocks if block.node == common.me.id]
         nodes = common.nodes()
@@ -76,6 +87,7 @@ def withdraw(common: Commons, net: Network) -> None:
             common.etcd.transact({}, [blocks.ledger_key(net.id)])
             return
         common.shared.refresh()
+    raise Unavailable(f"network {net.name}: others change the cluster's networks all the time")
 
 
 def enough(shared: Shared, net: Network, spec: EndpointSpec) -> bool:

@@ -54,6 +54,14 @@ class Status:
     following: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """Names of the nodes that put in what they had, and of those that did not in time."""
+
+    there: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Cluster(Protocol):
     def begin(self, shared: Shared) -> None:
         """If this host is a member, *shared* is told from now on what other hosts do."""
@@ -101,6 +109,16 @@ class Cluster(Protocol):
 
     def status(self) -> Status: ...
 
+    def move(self, address: IPAddress) -> None:
+        """This host's tunnels end at *address*, and others know.  Raises Failed where no link of the host has it,
+        Conflict, Unavailable."""
+        ...
+
+    def rebuild(self) -> Rebuilt:
+        """A store that lost everything has again what the living nodes know.  Raises Conflict where it lost
+        nothing, Unavailable."""
+        ...
+
     def verify(self) -> Sequence[str]:
         """Every entry that is stale or missing, comparing the store, what this host knows, and the kernel."""
         ...
@@ -137,6 +155,12 @@ class NoCluster:
         raise Unavailable(NOT_IN)
 
     def status(self) -> Status:
+        raise Unavailable(NOT_IN)
+
+    def move(self, address: IPAddress) -> None:
+        raise Unavailable(NOT_IN)
+
+    def rebuild(self) -> Rebuilt:
         raise Unavailable(NOT_IN)
 
     def verify(self) -> Sequence[str]:

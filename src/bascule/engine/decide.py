@@ -67,7 +67,7 @@ class Decisions:
             ipv6=bool(spec.ipv6),
             internal=spec.internal,
             attachable=spec.attachable,
-            scope=traits.scope if traits else spec.scope or "local",
+            scope="global" if traits and traits.scope == "global" else spec.scope or "local",
             config_only=spec.config_only,
             config_from=spec.config_from,
             ipam_driver=spec.ipam_driver or "default",

@@ -83,6 +83,19 @@ class Shared:
             self.intent.store.commit([membership, *nodes], [*others, *gone])
             self._become(before, self._host_things())
 
+    def move(self, membership: Membership) -> None:
+        """This host's tunnels end at another address."""
+        with self.lock:
+            nets = [net for net in self.networks() if net.tunnel and net.tunnel.local]
+            links = [t for net in nets for t in overlay.network(net) if isinstance(t, Vxlan)]
+            moved = [
+                replace(net, tunnel=replace(net.tunnel, local=membership.address)) for net in nets if net.tunnel
+            ]
+            self.intent.store.commit(put=[membership, *moved])
+            for refusal in self.kernel.remove(links):
+                log.warning("%s", refusal)
+            self.repair()
+
     def dismiss(self) -> None:
         """This host is no member, and has nothing of the cluster."""
         with self.lock:

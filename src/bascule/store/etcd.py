@@ -59,6 +59,8 @@ class EtcdStore:
         self._known: dict[str, _Kept] = {}
         self._revision = 0
         self._last = (0, 0)
+        self.set_back = False
+        """Whether etcd has been seen at an earlier revision than before: then nothing is taken from it any more."""
         self._listeners: list[Tell] = []
         self._closing = Event()
         self._watch: Watch | None = None
@@ -224,6 +226,10 @@ class EtcdStore:
 
     def _relist(self, listing: Listing) -> None:
         """What is in memory and not in *listing* has gone, unless it came after it."""
+        with self._lock:
+            if listing.revision < self._revision:
+                self.set_back = True
+                raise Failed(f"cluster store: {self._prefix}: it was set back to an earlier time")
         new = sorted(map(self._read, listing.items), key=lambda one: (one.kept.place, one.key))
         there = {key for key, _ in new}
         with self._lock:
@@ -242,15 +248,19 @@ class EtcdStore:
     # ---- the watch's thread
 
     def _follow(self) -> None:
+        said = ""
         while not self._closing.is_set():
             try:
                 self._follow_one()
             except Lost as lost:
+                said = ""
                 if not self._closing.is_set():
                     log.info("the cluster store's watch ended, listing again: %s", lost)
             except BasculeError as refusal:
                 # No server, or an object of a newer Bascule: neither passes in a moment.
-                log.warning("%s", refusal)
+                if str(refusal) != said:
+                    log.warning("%s", refusal)
+                said = str(refusal)
                 self._closing.wait(self._pause * 9)
             self._closing.wait(self._pause)
 

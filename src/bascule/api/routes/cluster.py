@@ -38,6 +38,16 @@ def inspect(ask: Ask) -> Reply:
     return reply(shape.node(shape.find(ask.engine.cluster.nodes(), ask.name)))
 
 
+def move(ask: Ask) -> Reply:
+    ask.engine.cluster.move(shape.address(ask.body(shape.MoveBody).Address))
+    return empty()
+
+
+def rebuild(ask: Ask) -> Reply:
+    done = ask.engine.cluster.rebuild()
+    return reply({"There": list(done.there), "Missing": list(done.missing)})
+
+
 def verify(ask: Ask) -> Reply:
     return reply({"Differences": list(ask.engine.cluster.verify())})
 
@@ -100,6 +110,26 @@ ROUTES = (
         says="Inspect a host of the cluster",
         gives={200: answer.Node},
         refuses=_NOT_IN,
+    ),
+    Route(
+        "POST",
+        "/cluster/move",
+        move,
+        "json",
+        slow=True,
+        says="Let this host's tunnels end at another of its addresses",
+        takes=shape.MoveBody,
+        gives={204: None},
+        refuses=(409, 503),
+    ),
+    Route(
+        "POST",
+        "/cluster/rebuild",
+        rebuild,
+        slow=True,
+        says="Make a store that lost everything anew, out of what the living nodes know",
+        gives={200: answer.Rebuilt},
+        refuses=(409, 503),
     ),
     Route(
         "GET",

@@ -7,7 +7,7 @@ from msgspec import Struct
 from bascule.api.shapes import cluster_answer as answer
 from bascule.api.shapes import times
 from bascule.engine.cluster import Joining, Seen, Status
-from bascule.model.addresses import ip_address
+from bascule.model.addresses import IPAddress, ip_address
 from bascule.model.cluster import VXLAN_PORT
 from bascule.model.errors import Invalid, NotFound
 
@@ -21,17 +21,27 @@ class JoinBody(Struct):
     Port: int | None = None
 
 
+class MoveBody(Struct):
+    """POST /cluster/move."""
+
+    Address: str | None = None
+
+
+def address(text: str | None) -> IPAddress:
+    """Raises Invalid."""
+    try:
+        return ip_address(text or "")
+    except ValueError:
+        raise Invalid(f"invalid address {text!r}: where do this host's tunnels end?") from None
+
+
 def joining(body: JoinBody, hostname: str, *, found: bool) -> Joining:
     """How a host is to become a member.  Raises Invalid."""
-    try:
-        address = ip_address(body.Address or "")
-    except ValueError:
-        raise Invalid(f"invalid address {body.Address!r}: where do this host's tunnels end?") from None
     port = body.Port or VXLAN_PORT
     # Docker's range for --data-path-port.
     if not 1024 <= port <= 49151:
         raise Invalid(f"invalid port {port}: 1024 to 49151")
-    return Joining(found, address, body.Name or hostname, tuple(body.Store or ()), port)
+    return Joining(found, address(body.Address), body.Name or hostname, tuple(body.Store or ()), port)
 
 
 def node(seen: Seen) -> answer.Node:

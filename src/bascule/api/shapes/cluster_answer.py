@@ -34,6 +34,13 @@ class Joined(TypedDict):
     NodeID: str
 
 
+class Rebuilt(TypedDict):
+    """Nodes that put in what they had, and those that did not in time."""
+
+    There: list[str]
+    Missing: list[str]
+
+
 class Verified(TypedDict):
     """A line for everything that is stale or missing."""
 
