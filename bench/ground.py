@@ -197,8 +197,8 @@ class Found:
 
 
 def workplace() -> Path:
-    """A new directory with a short path: a Unix socket's may have 107 characters."""
-    return Path(tempfile.mkdtemp(prefix="bascule-bench-", dir="/tmp"))
+    """A new directory, below TMPDIR; that must be short, because a Unix socket's path may have 107 characters."""
+    return Path(tempfile.mkdtemp(prefix="bascule-bench-"))
 
 
 def clear(place: Path) -> None:

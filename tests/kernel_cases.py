@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+from tests.patience import patient
 
 from bascule.drivers import overlay
 from bascule.kernel.apply import bring_up, repair, shift, take_down
@@ -96,7 +97,7 @@ def told(outcomes: Sequence[Outcome]) -> str:
 
 def eventually(holds: Callable[[], bool]) -> bool:
     """Whether it comes to hold: a namespace's links are unmade by a worker of the kernel that nobody can ask."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while not (held := holds()) and time.monotonic() < deadline:
         os.sched_yield()
     return held

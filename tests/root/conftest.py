@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from tests.patience import patient
 
 from bascule.kernel import namespaces
 from bascule.kernel.linux import LinuxKernel
@@ -38,7 +39,7 @@ class Host:
             ["nsenter", f"--net={ns or self.path}", "sh", "-ec", command],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=patient(30),
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from tests.patience import patient
+
 from bascule.dns.client import ResolverClient
 from bascule.engine.names import Member, View, Zone
 from bascule.kernel.namespaces import in_namespace
@@ -32,7 +34,7 @@ from bascule.wire.dns import (
     to_wire,
 )
 
-DEADLINE = 10.0
+DEADLINE = patient(10.0)
 RESOLVER = ("127.0.0.11", 53)
 CODES = {
     NOERROR: "NOERROR",

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import pytest
+from tests.patience import patient
 from tests.root.frames import Frame
 
 from bascule.kernel.firewall import Firewall
@@ -33,7 +34,7 @@ _END = "end"
 NO_ANSWER = "no answer"
 REFUSED = "refused"
 # Long enough for a busy machine, and only waited for in full where nothing is to come.
-PATIENCE = 0.9
+PATIENCE = patient(0.9)
 
 MACS = {"a1": "02:00:00:00:0a:01", "a2": "02:00:00:00:0a:02", "b1": "02:00:00:00:0b:01"}
 ADDRESSES = {
@@ -267,7 +268,7 @@ class World:
         receiver, link = at
         ears = self.socket(receiver, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         ears.bind((link, _ETH_P_ALL))
-        ears.settimeout(5)
+        ears.settimeout(patient(5))
         mouth = self.socket(sender, socket.AF_PACKET, socket.SOCK_RAW)
         mouth.bind(("eth0", 0))
         for name, frame in {**frames, _END: end}.items():

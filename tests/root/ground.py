@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.patience import patient
 from tests.root.dns_ground import Box
 from tests.unix_http import UnixConnection
 
 from bascule.model.errors import Failed
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = patient(30.0)
 # Older than the clients of today, and spoken by all of them.
 API = "/v1.44"
 GENERATED = ("hosts", "hostname", "resolv.conf")

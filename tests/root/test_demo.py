@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from bench.ground import Found
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 CHOSEN = re.compile(r"br-[0-9a-f]{12}|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|\b172\.\d+\.\d+\.\d+")
@@ -16,7 +17,9 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make
 
 
 def test_every_claim_of_the_demo_holds() -> None:
-    done = subprocess.run([sys.executable, "-m", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=patient(300)
+    )
     false = [line for line in done.stdout.splitlines() if line.lstrip().startswith("✗")]
     assert (false, done.returncode) == ([], 0), done.stdout + done.stderr
     assert missing(done.stdout) == [], "README shows what the demo does not print"
@@ -46,6 +49,8 @@ def test_an_interrupted_demo_leaves_nothing() -> None:
             break
     rest = demo.stdout.read()
     demo.stdout.close()
-    assert (demo.wait(timeout=60), Path(place).exists(), found.differences([place])) == (130, False, []), rest
+    assert (demo.wait(timeout=patient(60)), Path(place).exists(), found.differences([place])) == (130, False, []), (
+        rest
+    )
     held = subprocess.run(["pgrep", "-f", place], capture_output=True, text=True).stdout
     assert held == ""

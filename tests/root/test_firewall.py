@@ -12,6 +12,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.patience import patient
 from tests.root.firewall_world import ADDRESSES, World, guarded, inside, name, network, publish
 
 from bascule.kernel import conntrack, nft
@@ -22,7 +23,7 @@ from bascule.model.errors import KernelError
 from bascule.model.firewall import Linked, Masquerade, Open, Port, Publish, Rule, Trusted, elements
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
-DEADLINE = 5.0
+DEADLINE = patient(5.0)
 A1 = ip_address("10.1.0.2")
 
 

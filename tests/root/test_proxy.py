@@ -11,12 +11,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from tests.patience import patient
 
 from bascule.engine.proxy import Carried
 from bascule.model.errors import Failed
 from bascule.proxy.client import ProxyClient
 
-DEADLINE = 5.0
+DEADLINE = patient(5.0)
 
 
 @pytest.fixture

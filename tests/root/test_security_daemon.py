@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.conftest import SRC, Ground
+from tests.patience import patient
 from tests.root.firewall_world import inside
 
 needs_docker = pytest.mark.skipif(not shutil.which("docker"), reason="there is no docker CLI")
@@ -102,7 +103,7 @@ def test_s16_tcp_without_tls_is_refused_loudly(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(SRC)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert (done.returncode != 0, done.stderr.strip().splitlines()[-1], sorted(tmp_path.iterdir())) == (
         True,

@@ -19,6 +19,8 @@ from tests.vmrun.run import DIED, Wish, run
 
 # What a guest has of our environment: nothing that could hold a secret.
 KEPT = ("HOME", "LANG", "PATH")
+GIVEN = {"TMPDIR": "/run/tmp"}
+"""What it has instead: a place for temporary files that can be part of an overlay, as the guest's root cannot."""
 
 
 def options() -> argparse.ArgumentParser:
@@ -48,7 +50,8 @@ def main() -> int:
         if given.setup:
             print(f"vmrun: {found.release}, {how}")
             return 0
-        environment = {**kept, **dict(each.split("=", 1) for each in given.env), "BASCULE_VM": str(given.hosts)}
+        named = dict(each.split("=", 1) for each in given.env)
+        environment = {**kept, **GIVEN, **named, "BASCULE_VM": str(given.hosts)}
         wish = Wish(
             given.command, given.hosts, given.seconds, given.boot_seconds, given.memory, environment, given.out
         )

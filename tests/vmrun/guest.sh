@@ -2,7 +2,7 @@
 b=/run/busybox
 . /run/vm/vars
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-$b mkdir -p /dev/pts /dev/shm /dev/net "/lib/modules/$RELEASE"
+$b mkdir -p /dev/pts /dev/shm /dev/net /run/tmp "/lib/modules/$RELEASE"
 $b mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 $b mount -t tmpfs shm /dev/shm
 $b mount -t cgroup2 cgroup2 /sys/fs/cgroup
