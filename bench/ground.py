@@ -147,6 +147,16 @@ def memory(pids: Sequence[int]) -> Memory:
 RESTLESS = re.compile(r"count|nf_conntrack_(buckets|max)|random|_max_age|neigh\.\S+\.gc|ifb\d|entropy")
 
 
+def changed(what: str, before: set[str], now: set[str]) -> list[str]:
+    """What of the rows before is gone and what is new, a line each.  A sysctl that was not there at all came with a
+    module that somebody needed (conntrack, on a machine that has not translated yet), and is no change of one."""
+    gone, come = before - now, now - before
+    if what == "sysctl":
+        there = {row.partition(" = ")[0] for row in before}
+        come = {row for row in come if row.partition(" = ")[0] in there}
+    return [f"{what}: gone: {row}" for row in sorted(gone)] + [f"{what}: new: {row}" for row in sorted(come)]
+
+
 class Found:
     """The machine as it was found: links, routes, rules, sysctls of its network, mounts and cgroups."""
 
@@ -160,8 +170,7 @@ class Found:
         wrong = []
         now = self._look()
         for what, before in self._state.items():
-            gone, come = sorted(before - now[what]), sorted(now[what] - before)
-            wrong += [f"{what}: gone: {line}" for line in gone] + [f"{what}: new: {line}" for line in come]
+            wrong += changed(what, before, now[what])
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         wrong += [f"mount: {line}" for line in mounts if any(mark in line for mark in marks)]
         new = self._groups() - self._cgroups

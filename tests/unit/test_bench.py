@@ -1,6 +1,7 @@
 """The bench's arithmetic: medians, budgets and their words."""
 
 from bench import report
+from bench.ground import changed
 from bench.measure import Row, interleaved, percentile
 
 
@@ -38,3 +39,13 @@ def test_the_picture_is_svg_with_a_bar_a_row() -> None:
     rows = [Row("a", "a < b", "ms", [1], [10], budget=0.5), Row("b", "c", "q/s", [30], [10], budget=2, more=True)]
     drawn = report.picture(rows)
     assert (drawn.count("<rect"), "a &lt; b" in drawn, drawn.startswith("<svg")) == (3, True, True)
+
+
+def test_a_sysctl_that_changed_is_a_difference_and_one_that_came_with_a_module_is_none() -> None:
+    before = {"net.ipv4.ip_forward = 0", "net.ipv4.tcp_ecn = 2"}
+    now = {"net.ipv4.ip_forward = 1", "net.ipv4.tcp_ecn = 2", "net.netfilter.nf_conntrack_acct = 0"}
+    assert changed("sysctl", before, now) == [
+        "sysctl: gone: net.ipv4.ip_forward = 0",
+        "sysctl: new: net.ipv4.ip_forward = 1",
+    ]
+    assert changed("link", {"lo"}, {"lo", "eth0"}) == ["link: new: eth0"]

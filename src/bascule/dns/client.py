@@ -20,7 +20,7 @@ from pathlib import Path
 from bascule.dns import control
 from bascule.dns.control import Message
 from bascule.dns.forward import SERVERS_MAX, family_of, is_the_hosts
-from bascule.dns.line import PATIENCE, Line, Told
+from bascule.dns.line import Line, Told
 from bascule.dns.sockets import namespace_of, open_sockets
 from bascule.engine.names import Member, View, Zone
 from bascule.kernel.namespaces import HERE
@@ -33,6 +33,8 @@ logger = logging.getLogger("bascule.dns")
 ATTEMPTS = 3
 # How long after a resolver that could not be started the next one is tried, while nobody asks for anything.
 RETRY = 1.0
+# Seconds in which a resolver has started: 0.1 here, 11 where the processor was emulated and shared with others.
+STARTING = 60.0
 
 
 class ResolverClient:
@@ -252,22 +254,29 @@ class ResolverClient:
             fresh.chmod(0o600)
             listener.listen()
             fresh.rename(f"{place}/resolver.sock")
-            with Path(self._root, "resolver.log").open("ab") as log:
-                code = subprocess.run(
+            code = self._run(listener)
+        line = None if code else self._find()
+        if line is None:
+            raise Failed(f"starting the resolver: exit code {code}, see {self._root}/resolver.log")
+        logger.info("started the resolver, process %d", line.pid)
+        return line
+
+    def _run(self, listener: socket.socket) -> int:
+        """The exit status of a process that leaves a resolver behind, which has *listener*."""
+        with Path(self._root, "resolver.log").open("ab") as log:
+            try:
+                return subprocess.run(
                     [sys.executable, "-s", "-S", "-P", "-m", "bascule.dns", str(listener.fileno()), self._version],
                     env={"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"},
                     pass_fds=(listener.fileno(),),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    timeout=PATIENCE,
+                    timeout=STARTING,
                     check=False,
                 ).returncode
-        line = None if code else self._find()
-        if line is None:
-            raise Failed(f"starting the resolver: exit code {code}, see {self._root}/resolver.log")
-        logger.info("started the resolver, process %d", line.pid)
-        return line
+            except subprocess.TimeoutExpired:
+                raise Failed(f"starting the resolver: it took more than {STARTING:g} s") from None
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[str]:
