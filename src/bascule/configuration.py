@@ -40,6 +40,10 @@ class Configuration:
     cluster_store: StoreAccess = field(default_factory=StoreAccess)
     cluster_times: tuple[int, float] = (10, 60.0)
     """Seconds: a node's lease, and how long the endpoints of one that has gone stay."""
+    etcd: str = "etcd"
+    """The program, for a cluster with a store of its own; *cluster_certs*: seconds for which its certificates are
+    good."""
+    cluster_certs: float = 7 * 86400.0
 
 
 # key in the file, flag's words, help, several?
@@ -83,6 +87,13 @@ KEYS: tuple[tuple[str, str, str, bool], ...] = (
     ("cluster-store-password-file", "--cluster-store-password-file", "file with our password there", False),
     ("cluster-lease", "--cluster-lease", "seconds without a sign after which a node is suspected (10)", False),
     ("cluster-grace", "--cluster-grace", "seconds after that until its endpoints are taken out (60)", False),
+    (
+        "cluster-cert-life",
+        "--cluster-cert-life",
+        "seconds for which certificates signed here are good (7 days)",
+        False,
+    ),
+    ("etcd", "--etcd", "the etcd to run for a cluster with a store of its own (etcd)", False),
     ("labels", "--label", "key=value, shown by info", True),
 )
 
@@ -156,6 +167,8 @@ def build(told: Mapping[str, Any]) -> Configuration:
         labels=tuple(told.get("labels", ())),
         cluster_store=_store(told),
         cluster_times=(max(1, int(_seconds(told, "cluster-lease", 10))), _seconds(told, "cluster-grace", 60)),
+        etcd=str(told.get("etcd", "etcd")),
+        cluster_certs=_seconds(told, "cluster-cert-life", 7 * 86400),
     )
 
 
@@ -179,7 +192,7 @@ def _seconds(told: Mapping[str, Any], key: str, default: int) -> float:
         found = float(told.get(key, default))
     except (TypeError, ValueError):
         found = -1
-    if not 0 < found < 1e6:
+    if not 0 < found < 1e8:
         raise Invalid(f"invalid {key} {told.get(key)!r}: seconds are expected")
     return found
 

@@ -21,6 +21,7 @@ from zlib import crc32
 
 from bascule.api.server import Server
 from bascule.cluster.gate import Gate
+from bascule.cluster.home import Home
 from bascule.configuration import Configuration, load, parser
 from bascule.containers.containers import Containers
 from bascule.dhcp.client import DhcpClient
@@ -77,7 +78,8 @@ class Daemon:
         self._proxy = ProxyClient(told.settings.exec_root)
         self._leases = DhcpClient(told.settings.exec_root)
         self._kernel = build_kernel(told.settings)
-        gate = Gate(*told.cluster_times, told.cluster_store)
+        home = Home(told.settings.data_root, told.settings.exec_root, told.etcd, told.cluster_certs)
+        gate = Gate(*told.cluster_times, told.cluster_store, home)
         self.engine = build_engine(told.settings, self._kernel, self._names, self._proxy, self._leases, gate)
         self.containers = Containers(self.engine, told.settings, runtime=told.runtime, conmon=told.conmon)
         self.server = Server(self.engine, self.containers, told)

@@ -8,6 +8,8 @@ from bascule.cli.options import Given
 
 TYPE_CHECKING = False  # As in typing, whose import costs 5 ms: docs/decisions/010.
 if TYPE_CHECKING:
+    from typing import Any
+
     from bascule.cli.fields import Fields
 
 
@@ -18,11 +20,35 @@ def _enter(client: Client, given: Given, path: str, **more: object) -> int:
 
 
 def init(client: Client, given: Given) -> int:
-    return _enter(client, given, "/cluster/init", Port=given.number("port"))
+    more = {"Port": given.number("port"), "Embedded": given.flag("embedded"), "Members": given.number("members")}
+    done = _enter(client, given, "/cluster/init", **more)
+    if given.flag("embedded"):
+        _show(client.get("/cluster/token"))
+    return done
 
 
 def join(client: Client, given: Given) -> int:
-    return _enter(client, given, "/cluster/join")
+    word = given.text("token")
+    if given.text("token-file"):
+        from pathlib import Path
+
+        word = Path(given.text("token-file")).read_text().strip()
+    remote = given.args[0] if given.args else ""
+    return _enter(client, given, "/cluster/join", Token=word, Remote=remote, Client=given.flag("client"))
+
+
+def token(client: Client, given: Given) -> int:
+    found = client.post("/cluster/token/rotate") if given.flag("rotate") else client.get("/cluster/token")
+    if given.flag("quiet"):
+        print(found["Token"])
+    else:
+        _show(found)
+    return 0
+
+
+def _show(found: dict[str, Any]) -> None:
+    print("To add a host to this cluster, run there, with its own address:\n")
+    print(f"    bascule cluster join --token {found['Token']} --address ADDRESS {found['Doors'][0]}\n")
 
 
 def leave(client: Client, given: Given) -> int:
@@ -105,15 +131,39 @@ COMMANDS = {
         init,
         "[OPTIONS]",
         "Found a cluster, with this host as its first member",
-        _WHERE + "        --port int      UDP port of the tunnels (4789)\n",
-        examples="bascule cluster init --address 10.0.0.1 --store http://10.0.0.9:2379",
+        _WHERE
+        + """
+        --port int      UDP port of the tunnels (4789)
+        --embedded      With a store of its own: etcd runs on this host, and on those that join first
+        --members int   How many hosts of such a cluster have a member of the store: 1, 3 or 5 (3)
+""",
+        examples="bascule cluster init --address 10.0.0.1 --store http://10.0.0.9:2379\n"
+        "# etcd is the cluster's own; what it prints adds other hosts\n"
+        "bascule cluster init --address 10.0.0.1 --embedded",
     ),
     "cluster join": Command(
         join,
-        "[OPTIONS]",
+        "[OPTIONS] [HOST[:PORT]]",
         "Become a member of a cluster",
-        _WHERE,
-        examples="bascule cluster join --address 10.0.0.2 --store http://10.0.0.9:2379",
+        _WHERE
+        + """
+        --token string        Lets in to a cluster with a store of its own, whose HOST is asked (port 2377)
+        --token-file string   A file with the token in it
+        --client              Not to have a member of that store, however few there are
+""",
+        args=(0, 1),
+        examples="bascule cluster join --address 10.0.0.2 --store http://10.0.0.9:2379\n"
+        "bascule cluster join --address 10.0.0.2 --token-file token 10.0.0.1",
+    ),
+    "cluster token": Command(
+        token,
+        "[OPTIONS]",
+        "Show what lets hosts join a cluster with a store of its own",
+        """
+    -q, --quiet    Show the token alone
+        --rotate   Make another one first: earlier ones let nobody in any more
+""",
+        examples="bascule cluster token --rotate",
     ),
     "cluster leave": Command(
         leave,

@@ -45,6 +45,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "cluster status",
         "cluster move",
         "cluster rebuild",
+        "cluster token",
         "cluster verify",
     ),
     "completion": ("completion",),

@@ -5,10 +5,12 @@ start.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 
-from bascule.engine.cluster import NOT_IN, Cluster, Joining, NoCluster, Rebuilt, Seen, Status
+from bascule.cluster.home import Home
+from bascule.engine.cluster import NOT_IN, Cluster, Invitation, Joining, NoCluster, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Membership, StoreAccess
@@ -19,11 +21,14 @@ from bascule.model.network import Network
 
 class Gate:
     """*lease* and *grace* are seconds: see `cluster.commons.Timing`.  *store* is where the daemon was told that the
-    cluster's etcd is; it wins over what a member remembers."""
+    cluster's etcd is; it wins over what a member remembers.  *home* is where one of the cluster's own is kept."""
 
-    def __init__(self, lease: int = 10, grace: float = 60.0, store: StoreAccess | None = None) -> None:
+    def __init__(
+        self, lease: int = 10, grace: float = 60.0, store: StoreAccess | None = None, home: Home | None = None
+    ) -> None:
         self._times = (lease, grace)
         self._store = store or StoreAccess()
+        self._home = home
         self._shared: Shared | None = None
         self._changing = Lock()
         self._now: Cluster = NoCluster()
@@ -32,11 +37,29 @@ class Gate:
         self._shared = shared
         me = shared.membership()
         if me is not None:
-            from bascule.cluster.inside import Inside
-
-            if self._store.endpoints:
+            if self._store.endpoints and not me.embedded:
                 me = replace(me, store=self._store)
-            self._now = Inside(shared, me, *self._times)
+            self._begin(shared, me)
+        elif self._home is not None and self._home.path.exists():
+            from bascule.cluster.embedded import clear
+
+            # A host that was leaving, or joining, when its daemon ended.
+            clear(self._home)
+
+    def _begin(self, shared: Shared, me: Membership, *, settle: bool = False) -> None:
+        from bascule.cluster.inside import Inside
+
+        keeper = None
+        if me.embedded and self._home is not None:
+            from bascule.cluster.keeper import Keeper
+
+            # First it: without the store there is nobody to ask.
+            keeper = Keeper(self._home, me)
+        self._now = now = Inside(shared, me, *self._times, keeper)
+        if settle:
+            # Where the store does not answer it is a member all the same, and goes on asking.
+            with suppress(Unavailable):
+                now.settle()
 
     def close(self) -> None:
         self._now.close()
@@ -65,15 +88,20 @@ class Gate:
                 raise Conflict(
                     'This node is already part of a cluster. Use "bascule cluster leave" to leave this one first.'
                 )
-            from bascule.cluster.inside import Inside, join
+            me = self._enter(self._shared, how)
+            self._begin(self._shared, me, settle=True)
+            return me
 
-            self._now = Inside(self._shared, join(self._shared, how, self._reach(how)), *self._times)
-            try:
-                self._now.settle()
-            except Unavailable:
-                # It is a member all the same, and goes on asking.
-                pass
-            return self._now.me
+    def _enter(self, shared: Shared, how: Joining) -> Membership:
+        if how.embedded:
+            from bascule.cluster.embedded import enter
+
+            if self._home is None:
+                raise Invalid("this host has no place for a store of the cluster's own")
+            return enter(self._home, shared, how)
+        from bascule.cluster.inside import join
+
+        return join(shared, how, self._reach(how))
 
     def _reach(self, how: Joining) -> StoreAccess:
         if not how.store and not self._store.endpoints:
@@ -99,3 +127,6 @@ class Gate:
 
     def verify(self) -> Sequence[str]:
         return self._now.verify()
+
+    def invitation(self, *, rotate: bool = False) -> Invitation:
+        return self._now.invitation(rotate=rotate)

@@ -3,13 +3,14 @@
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from bascule.cluster import audit, blocks, keys, reaping
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
-from bascule.engine.cluster import Joining, Rebuilt, Seen, Status
+from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Ledger, Membership, Node, StoreAccess
@@ -20,13 +21,49 @@ from bascule.model.network import Network
 from bascule.store.etcdclient import Etcd
 
 
-class Inside:
-    """Member *me*, at work from now on."""
+class Keeping(Protocol):
+    """Who looks after a store of the cluster's own on this host."""
 
-    def __init__(self, shared: Shared, me: Membership, lease: int, grace: float) -> None:
+    def begin(self, moved: Callable[[StoreAccess], None]) -> None:
+        """*moved* is called from now on, on a thread of its own, when the store is to be asked elsewhere or
+        otherwise."""
+        ...
+
+    def close(self) -> None:
+        """*moved* is not called any more.  The store's member here goes on."""
+        ...
+
+    def may_leave(self, others: int) -> None:
+        """Raises Conflict where *others* would be left without a store."""
+        ...
+
+    def may_move(self) -> None:
+        """Raises Conflict where others know this host's address as that of the store."""
+        ...
+
+    def withdraw(self) -> None:
+        """The store has no member here, as far as the others can be asked."""
+        ...
+
+    def clear(self) -> None:
+        """Nothing of it is left here."""
+        ...
+
+    def invitation(self, *, rotate: bool) -> Invitation: ...
+
+
+class Inside:
+    """Member *me*, at work from now on.  *keeper* only where the store is the cluster's own."""
+
+    def __init__(
+        self, shared: Shared, me: Membership, lease: int, grace: float, keeper: Keeping | None = None
+    ) -> None:
         self._shared = shared
         self._timing = Timing(lease=lease, grace=grace)
         self._member = Member(shared, me, self._timing)
+        self._keeper = keeper
+        if keeper is not None:
+            keeper.begin(self._member.reach)
 
     @property
     def me(self) -> Membership:
@@ -36,6 +73,8 @@ class Inside:
         """It has begun."""
 
     def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
         self._member.close()
 
     def settle(self) -> None:
@@ -70,6 +109,8 @@ class Inside:
             )
         try:
             self._member.common()
+            if self._keeper is not None and not force:
+                self._keeper.may_leave(len(self._shared.nodes()) - 1)
         except Unavailable:
             if not force:
                 raise
@@ -78,7 +119,12 @@ class Inside:
             # First its work: it would tell of what is taken out here again.
             self._member.close(revoke=True)
             _forget(self.me)
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper.withdraw()
         self._shared.dismiss()
+        if self._keeper is not None:
+            self._keeper.clear()
 
     def nodes(self) -> Sequence[Seen]:
         known = sorted(self._shared.nodes(), key=lambda node: (node.name, node.id))
@@ -92,6 +138,8 @@ class Inside:
         return Status(self.me, self._member.trouble, len(self._member.following()))
 
     def move(self, address: IPAddress) -> None:
+        if self._keeper is not None:
+            self._keeper.may_move()
         self._member.move(address)
 
     def rebuild(self) -> Rebuilt:
@@ -99,6 +147,13 @@ class Inside:
 
     def verify(self) -> Sequence[str]:
         return audit.differences(self._member)
+
+    def invitation(self, *, rotate: bool = False) -> Invitation:
+        if self._keeper is not None:
+            return self._keeper.invitation(rotate=rotate)
+        raise Conflict(
+            f"the cluster's store is at {', '.join(self.me.store.endpoints)}: hosts join by --store alone"
+        )
 
 
 def _forget(me: Membership) -> None:
@@ -113,12 +168,13 @@ def _forget(me: Membership) -> None:
         etcd.close()
 
 
-def join(shared: Shared, how: Joining, store: StoreAccess) -> Membership:
+def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -> Membership:
     """The host's node is in the cluster's store, and its membership in its own.  With *how.found* the cluster is
-    made.  Raises Conflict where there is one already, or a node of that name; Failed where there is none."""
+    made; *ident* is the node's id where it was chosen before.  Raises Conflict where there is a cluster already, or
+    a node of that name; Failed where there is none."""
     mtu = shared.kernel.underlay(how.address)
     me = Membership(
-        id=secrets.token_hex(16),
+        id=ident or secrets.token_hex(16),
         name=how.name,
         cluster="",
         address=how.address,
@@ -126,6 +182,7 @@ def join(shared: Shared, how: Joining, store: StoreAccess) -> Membership:
         epoch=1,
         joined=time.time_ns(),
         store=store,
+        embedded=how.embedded,
     )
     etcd = Etcd(access(me.store))
     try:

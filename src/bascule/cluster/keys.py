@@ -8,6 +8,8 @@ SHARED = f"{ROOT}shared/"
 ALIVE = f"{ROOT}alive/"
 """Nodes that live: the only thing with a lease."""
 BLOCKS = f"{ROOT}blocks/"
+ADMISSION = f"{ROOT}admission"
+"""Where the store is the cluster's own: by which secret hosts join, and how many members the store should have."""
 ENDPOINTS = f"{ROOT}endpoints/"
 
 

@@ -18,7 +18,7 @@ from bascule.cluster.following import Following
 from bascule.engine.cluster import Rebuilt
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
-from bascule.model.cluster import Membership, Node
+from bascule.model.cluster import Membership, Node, StoreAccess
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import BasculeError, Conflict, Unavailable
 from bascule.model.network import Network
@@ -87,6 +87,13 @@ class Member:
         if self._common is None:
             raise Unavailable(f"cluster store: {self.trouble}")
         return self._common
+
+    def reach(self, store: StoreAccess) -> None:
+        """The store is asked as *store* says from now on."""
+        with self._turning:
+            self._etcd.reach(access(store))
+            self.me = replace(self.me, store=store)
+            self.shared.enrol(self.me, self.shared.nodes())
 
     def following(self) -> Sequence[Following]:
         return list(self._following.values())

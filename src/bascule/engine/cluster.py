@@ -7,7 +7,7 @@ Nothing but `changed` is called under the engine's lock: a store that several ho
 # ruff: noqa: ARG002 -- who is in no cluster has nothing to look at.
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bascule.engine.shared import Shared
@@ -33,6 +33,21 @@ class Joining:
     store: tuple[str, ...] = ()
     """Where the cluster's etcd is; none: where the daemon was told that it is."""
     port: int = VXLAN_PORT
+    embedded: bool = False
+    """The store is to be the cluster's own, on its hosts: on *members* of them, says who founds it."""
+    members: int = 3
+    token: str = ""
+    """What lets in to such a cluster, by asking its host *remote*; *client*: and without a member of the store."""
+    remote: str = ""
+    client: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """The word that lets hosts join, and which hosts let them in."""
+
+    token: str = field(repr=False)
+    doors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,11 @@ class Cluster(Protocol):
         """Every entry that is stale or missing, comparing the store, what this host knows, and the kernel."""
         ...
 
+    def invitation(self, *, rotate: bool = False) -> Invitation:
+        """How hosts join a cluster with a store of its own; *rotate*: earlier tokens are good for nothing any more.
+        Raises Conflict where the store is somebody else's, Unavailable."""
+        ...
+
 
 class NoCluster:
     """A host of its own."""
@@ -164,4 +184,7 @@ class NoCluster:
         raise Unavailable(NOT_IN)
 
     def verify(self) -> Sequence[str]:
+        raise Unavailable(NOT_IN)
+
+    def invitation(self, *, rotate: bool = False) -> Invitation:
         raise Unavailable(NOT_IN)

@@ -102,3 +102,5 @@ class Membership:
     joined: int
     port: int = VXLAN_PORT
     store: StoreAccess = field(default_factory=StoreAccess)
+    embedded: bool = False
+    """The store is the cluster's own: its hosts run it, and sign its certificates."""

@@ -30,6 +30,9 @@ MOST_OPERATIONS = 128
 # A peer that vanished without a word is told by the kernel after about a dozen seconds.
 _ALIVE = ((socket.TCP_KEEPIDLE, 6), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
 
+Server = tuple[str, int, bool]
+"""Host, port, and whether it is spoken to by TLS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -63,10 +66,20 @@ class Etcd:
         self._tls = _context(access)
         self._servers = [_server(url) for url in access.endpoints]
         self._lock = Lock()
-        self._idle: list[tuple[int, http.client.HTTPConnection]] = []
+        self._idle: list[tuple[Server, http.client.HTTPConnection]] = []
         self._first = 0
         self._token = ""
         self._guard: tuple[str, str] | None = None
+
+    def reach(self, access: Access) -> None:
+        """From now on it is asked there and so; requests and watches that are under way go on.  Certificates are
+        read again.  Raises Invalid."""
+        tls, servers = _context(access), [_server(url) for url in access.endpoints]
+        if not servers:
+            raise Invalid("no endpoint of the cluster store is given")
+        with self._lock:
+            self._access, self._tls, self._servers, self._first = access, tls, servers, 0
+        self.close()
 
     # ---- what is asked
 
@@ -152,6 +165,10 @@ class Etcd:
         for _, connection in idle:
             connection.close()
 
+    def members(self, what: str, body: Body) -> Body:
+        """About etcd's own members: *what* is list, add, promote or remove.  Raises Failed, Unavailable."""
+        return self._ask(f"/v3/cluster/member/{what}", body)
+
     # ---- how
 
     def _ask(self, path: str, body: Body) -> Body:
@@ -188,7 +205,7 @@ class Etcd:
 
     def _send(
         self, path: str, body: Body, deadline: float, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, http.client.HTTPConnection, http.client.HTTPResponse, bool]:
+    ) -> tuple[Server, http.client.HTTPConnection, http.client.HTTPResponse, bool]:
         """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
         Raises Unavailable at the deadline."""
         sent = {"Content-Type": "application/json", **(headers or {})}
@@ -209,27 +226,27 @@ class Etcd:
                 time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
         raise Unavailable(f"cluster store: {path.removeprefix('/v3/')}: {why}")
 
-    def _connection(self) -> tuple[int, http.client.HTTPConnection]:
+    def _connection(self) -> tuple[Server, http.client.HTTPConnection]:
         with self._lock:
-            server = self._first
+            server, tls = self._servers[self._first], self._tls
             for n, (of, connection) in enumerate(self._idle):
                 if of == server:
                     del self._idle[n]
                     return server, connection
-        host, port, secure = self._servers[server]
+        host, port, secure = server
         if secure:
-            return server, http.client.HTTPSConnection(host, port, timeout=_TRY, context=self._tls)
+            return server, http.client.HTTPSConnection(host, port, timeout=_TRY, context=tls)
         return server, http.client.HTTPConnection(host, port, timeout=_TRY)
 
-    def _keep(self, server: int, connection: http.client.HTTPConnection) -> None:
+    def _keep(self, server: Server, connection: http.client.HTTPConnection) -> None:
         with self._lock:
             self._idle.append((server, connection))
 
-    def _next(self, server: int) -> None:
+    def _next(self, server: Server) -> None:
         """Ask another one than *server* from now on, and nobody over what was open to it."""
         with self._lock:
-            if self._first == server:
-                self._first = (server + 1) % len(self._servers)
+            if self._servers[self._first] == server:
+                self._first = (self._first + 1) % len(self._servers)
             dead = [c for of, c in self._idle if of == server]
             self._idle = [(of, c) for of, c in self._idle if of != server]
         for connection in dead:
@@ -303,7 +320,7 @@ def _context(access: Access) -> ssl.SSLContext | None:
     return context
 
 
-def _server(url: str) -> tuple[str, int, bool]:
+def _server(url: str) -> Server:
     parts = urlsplit(url)
     try:
         port = parts.port or 2379

@@ -52,6 +52,14 @@ def verify(ask: Ask) -> Reply:
     return reply({"Differences": list(ask.engine.cluster.verify())})
 
 
+def token(ask: Ask) -> Reply:
+    return reply(shape.invitation(ask.engine.cluster.invitation()))
+
+
+def rotate(ask: Ask) -> Reply:
+    return reply(shape.invitation(ask.engine.cluster.invitation(rotate=True)))
+
+
 _NOT_IN = (503,)
 
 ROUTES = (
@@ -129,6 +137,24 @@ ROUTES = (
         slow=True,
         says="Make a store that lost everything anew, out of what the living nodes know",
         gives={200: answer.Rebuilt},
+        refuses=(409, 503),
+    ),
+    Route(
+        "GET",
+        "/cluster/token",
+        token,
+        slow=True,
+        says="How hosts join a cluster with a store of its own",
+        gives={200: answer.Invitation},
+        refuses=(409, 503),
+    ),
+    Route(
+        "POST",
+        "/cluster/token/rotate",
+        rotate,
+        slow=True,
+        says="Make another token: earlier ones let nobody in any more",
+        gives={200: answer.Invitation},
         refuses=(409, 503),
     ),
     Route(

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from bascule.api.shapes import cluster_answer as answer
 from bascule.api.shapes import times
-from bascule.engine.cluster import Joining, Seen, Status
+from bascule.engine.cluster import Invitation, Joining, Seen, Status
 from bascule.model.addresses import IPAddress, ip_address
 from bascule.model.cluster import VXLAN_PORT
 from bascule.model.errors import Invalid, NotFound
@@ -19,6 +19,11 @@ class JoinBody(Struct):
     Name: str | None = None
     Store: list[str] | None = None
     Port: int | None = None
+    Embedded: bool | None = None
+    Members: int | None = None
+    Token: str | None = None
+    Remote: str | None = None
+    Client: bool | None = None
 
 
 class MoveBody(Struct):
@@ -41,7 +46,32 @@ def joining(body: JoinBody, hostname: str, *, found: bool) -> Joining:
     # Docker's range for --data-path-port.
     if not 1024 <= port <= 49151:
         raise Invalid(f"invalid port {port}: 1024 to 49151")
-    return Joining(found, address(body.Address), body.Name or hostname, tuple(body.Store or ()), port)
+    own = bool(body.Embedded) if found else bool(body.Token)
+    if own and body.Store:
+        raise Invalid(
+            "a store of the cluster's own (Embedded, Token) and somebody else's (Store) exclude each other"
+        )
+    if body.Token and not body.Remote:
+        raise Invalid("which host lets this one in?  HOST or HOST:PORT of one that has a member of the store")
+    members = body.Members or 3
+    if members not in (1, 3, 5):
+        raise Invalid(f"{members} members of the store: 1, 3 or 5")
+    return Joining(
+        found,
+        address(body.Address),
+        body.Name or hostname,
+        tuple(body.Store or ()),
+        port,
+        own,
+        members,
+        body.Token or "",
+        body.Remote or "",
+        bool(body.Client),
+    )
+
+
+def invitation(found: Invitation) -> answer.Invitation:
+    return {"Token": found.token, "Doors": list(found.doors)}
 
 
 def node(seen: Seen) -> answer.Node:

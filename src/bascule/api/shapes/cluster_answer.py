@@ -41,6 +41,13 @@ class Rebuilt(TypedDict):
     Missing: list[str]
 
 
+class Invitation(TypedDict):
+    """What lets hosts join, and the hosts that let them in."""
+
+    Token: str
+    Doors: list[str]
+
+
 class Verified(TypedDict):
     """A line for everything that is stale or missing."""
 

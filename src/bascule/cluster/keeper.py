@@ -1,0 +1,255 @@
+"""What looks after a cluster's own store on each of its hosts: etcd runs where it should, certificates are renewed
+before they end, whoever knocks with the right word is let in, and where the store is asked is known.
+
+A host without a member of the store has the second and the last of it.
+"""
+
+import hmac
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from threading import Event, Lock, Thread
+from urllib.parse import urlsplit
+
+from bascule.cluster import authority, keys, peers
+from bascule.cluster.commons import access
+from bascule.cluster.door import Body, Door, ask, text
+from bascule.cluster.etcd import Server
+from bascule.cluster.home import Home
+from bascule.cluster.token import Token
+from bascule.engine.cluster import Invitation
+from bascule.model.addresses import ip_address
+from bascule.model.cluster import Membership, Node, StoreAccess
+from bascule.model.codec import decode
+from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid
+from bascule.store.etcdclient import Etcd
+
+log = logging.getLogger("bascule.cluster")
+# Seconds: how often etcd and the certificate are looked at, and how often it is asked who its members are.
+_TICK, _LOOK = 1.0, 5.0
+# Seconds after which a host that has not finished joining makes room for another.
+_LEARNING = 60.0
+_IDENT = re.compile("[0-9a-f]{32}")
+
+
+def fresh_admission(members: int) -> str:
+    return json.dumps({"secret": secrets.token_hex(16), "members": members}, sort_keys=True)
+
+
+class Keeper:
+    """See `inside.Keeping`.  etcd runs when this has been made, and goes on running after `close`."""
+
+    def __init__(self, home: Home, me: Membership) -> None:
+        self._home = home
+        self._me = me
+        self._moved: Callable[[StoreAccess], None] = lambda _: None
+        self._closing = Event()
+        self._admitting = Lock()
+        self._learner: tuple[str, float] = ("", 0.0)
+        self._looked = 0.0
+        self._said = ""
+        self._server: Server | None = None
+        self._door: Door | None = None
+        # Before anybody reads the certificate: etcd, the door and our own end start with it.
+        self._quietly(self._renewed)
+        self._etcd = Etcd(access(me.store))
+        # Without a guard: there is but one cluster in a store of its own, and it may have to be rebuilt.
+        self._quietly(self._start)
+        self._thread = Thread(target=self._run, name="cluster-keeper", daemon=True)
+
+    def begin(self, moved: Callable[[StoreAccess], None]) -> None:
+        """*moved* is called from now on, on a thread of this one's."""
+        self._moved = moved
+        self._thread.start()
+
+    def close(self) -> None:
+        """Again: nothing."""
+        self._closing.set()
+        self._thread.join()
+        door, self._door = self._door, None
+        if door is not None:
+            door.close()
+        self._etcd.close()
+
+    # ---- for people
+
+    def invitation(self, *, rotate: bool = False) -> Invitation:
+        """With *rotate* a new one, and the old one is good for nothing any more.  Raises Unavailable."""
+        while True:
+            # It may be one that was rebuilt.
+            told, revision = self._admission() or (json.loads(fresh_admission(3)), 0)
+            if rotate or not revision:
+                told = {**told, "secret": secrets.token_hex(16)}
+                put = {keys.ADMISSION: json.dumps(told, sort_keys=True)}
+                if self._etcd.transact(put, (), {keys.ADMISSION: revision}) is None:
+                    continue
+            word = Token(authority.digest(self._home.read("ca.pem")), str(told["secret"]))
+            return Invitation(str(word), tuple(self._doors()))
+
+    def _doors(self) -> list[str]:
+        """The hosts that let others in."""
+        return [str(urlsplit(at).hostname) for at in self._me.store.endpoints]
+
+    def may_leave(self, others: int) -> None:
+        """Raises Conflict where *others* would be left without a store."""
+        if self._server is not None and others and len(peers.endpoints(peers.listed(self._etcd))) == 1:
+            raise Conflict(
+                "this host has the only member of the cluster's store, and there are other hosts in the cluster."
+                " Let them leave first, or use --force."
+            )
+
+    def may_move(self) -> None:
+        """Raises Conflict where others know this host's address as that of the store."""
+        if self._server is not None:
+            raise Conflict(
+                f"this host has a member of the cluster's store at {self._me.address}, which the others know:"
+                " leave the cluster, and join it with the new address"
+            )
+
+    def withdraw(self) -> None:
+        """The store has no member here, as far as the others can be asked."""
+        if self._server is not None:
+            self._quietly(lambda: peers.withdraw(self._home, self._me.store.endpoints, self._me.address))
+
+    def clear(self) -> None:
+        """Nothing of it is left here."""
+        if self._server is not None:
+            self._server.stop()
+        self._home.clear()
+
+    # ---- turns
+
+    def _run(self) -> None:
+        while not self._closing.wait(_TICK):
+            self._quietly(self._tend)
+
+    def _quietly(self, work: Callable[[], object]) -> None:
+        """What is refused is said once, and tried again."""
+        try:
+            work()
+            self._said = ""
+        except BasculeError as refusal:
+            if str(refusal) != self._said:
+                log.warning("%s", refusal)
+            self._said = str(refusal)
+
+    def _tend(self) -> None:
+        self._start()
+        if self._renewed():
+            self._reach(self._me.store)
+        if time.monotonic() - self._looked >= _LOOK:
+            self._looked = time.monotonic()
+            self._look()
+
+    def _start(self) -> None:
+        if self._server is None and (part := self._home.part()) is not None:
+            self._server = Server(self._home, part)
+        if self._server is not None and self._server.ensure():
+            log.info("etcd was started, pid %d", self._server.pid)
+        if self._home.signs() and self._door is None:
+            answers = {"/v1/authority": self._show, "/v1/join": self._admit, "/v1/renew": self._lengthen}
+            self._door = Door(self._home, self._me.address, answers)
+
+    def _look(self) -> None:
+        at = peers.endpoints(peers.listed(self._etcd), self._me.id)
+        if at and at != self._me.store.endpoints:
+            log.info("the cluster's store is at %s", ", ".join(at))
+            self._reach(self._home.access(*at))
+
+    def _reach(self, store: StoreAccess) -> None:
+        self._me = replace(self._me, store=store)
+        self._etcd.reach(access(store))
+        self._moved(store)
+
+    # ---- certificates
+
+    def _renewed(self) -> bool:
+        """Our certificate has more than half of its life before it; whether it is another one than before."""
+        known = authority.read(self._home.read("node.pem"))
+        if (known.until - authority.now()).total_seconds() > self._home.life / 2:
+            return False
+        request = authority.request(self._me.id, self._home.read("node.key"))
+        fresh = self._sign(known.pem, request) if self._home.signs() else self._signed(known.pem, request)
+        self._home.write("node.pem", fresh)
+        log.info("this node's certificate is renewed, and good until %s", authority.read(fresh).until)
+        return True
+
+    def _sign(self, cert: str, request: str) -> str:
+        return self._authority().renew(cert, request, timedelta(seconds=self._home.life), authority.now())[0]
+
+    def _signed(self, cert: str, request: str) -> str:
+        """By one who can."""
+        why: BasculeError = Failed("nobody of this cluster is known who signs certificates")
+        for host in self._doors():
+            try:
+                body = {"cert": cert, "request": request}
+                return text(ask(host, "/v1/renew", body, authority=self._home.read("ca.pem")), "cert")
+            except BasculeError as refusal:
+                why = refusal
+        raise why
+
+    def _authority(self) -> authority.Authority:
+        return authority.Authority(self._home.read("ca.pem"), self._home.read("ca.key"))
+
+    # ---- who knocks
+
+    def _show(self, _: Body) -> Body:
+        return {"authority": self._home.read("ca.pem")}
+
+    def _lengthen(self, body: Body) -> Body:
+        life = timedelta(seconds=self._home.life)
+        cert, ident = self._authority().renew(text(body, "cert"), text(body, "request"), life, authority.now())
+        if ident not in {node.id for node in self._nodes()}:
+            raise Forbidden(f"node {ident[:12]} is not in this cluster")
+        return {"cert": cert}
+
+    def _admit(self, body: Body) -> Body:
+        """What a new host needs.  One at a time."""
+        told, _ = self._admission() or ({"secret": ""}, 0)
+        if not told["secret"] or not hmac.compare_digest(
+            text(body, "secret").encode(), str(told["secret"]).encode()
+        ):
+            raise Forbidden("the token is not this cluster's, or not any more")
+        request, name = text(body, "request"), text(body, "name")
+        ident = authority.asker(request)
+        try:
+            address = ip_address(text(body, "address"))
+        except ValueError as why:
+            raise Invalid(f"address: {why}") from why
+        if not _IDENT.fullmatch(ident):
+            raise Invalid("a node's id has 32 hexadecimal digits")
+        with self._admitting:
+            for node in self._nodes():
+                if ident == node.id or name == node.name or address == node.address:
+                    raise Conflict(f"there is a node {node.name} at {node.address} in the cluster already")
+            signed = self._authority().sign(request, address, timedelta(seconds=self._home.life), authority.now())
+            answer: Body = {"cert": signed}
+            there = self._make_room(peers.listed(self._etcd))
+            answer["endpoints"] = list(peers.endpoints(there))
+            if not body.get("client") and sum(not one.learner for one in there) < int(told["members"]):
+                answer["initial"] = peers.add(self._etcd, ident, address)
+                answer["key"] = self._home.read("ca.key")
+            return answer
+
+    def _make_room(self, there: list[peers.Peer]) -> list[peers.Peer]:
+        """Only one member learns at a time, and one that never finished would be in all others' way."""
+        learner = next((one for one in there if one.learner), None)
+        if learner is None or learner.ident != self._learner[0]:
+            self._learner = (learner.ident if learner else "", time.monotonic())
+        elif time.monotonic() - self._learner[1] > _LEARNING:
+            peers.remove(self._etcd, learner)
+        return there
+
+    def _admission(self) -> tuple[Body, int] | None:
+        for item in self._etcd.list(keys.ADMISSION).items:
+            if item.key == keys.ADMISSION:
+                return json.loads(item.value), item.revision
+        return None
+
+    def _nodes(self) -> list[Node]:
+        return [decode(Node, item.value) for item in self._etcd.list(f"{keys.SHARED}node/").items]
