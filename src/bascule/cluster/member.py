@@ -13,6 +13,7 @@ from threading import Event, Lock, RLock, Thread
 from bascule.cluster import blocks, keys, networks, reaping
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.following import Following
+from bascule.cluster.services import Services
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Membership, Node
 from bascule.model.endpoint import EndpointSpec
@@ -46,6 +47,7 @@ class Member:
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
         self._reaper = reaping.Reaper()
+        self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
         self._etcd.guard(keys.IDENTITY, me.cluster)
@@ -69,6 +71,7 @@ class Member:
             with self._lock:
                 self._changed.add(network)
                 self._pinned.pop(network, None)
+            self.services.changed(network)
         self._wake.set()
 
     def common(self) -> Commons:
@@ -145,6 +148,7 @@ class Member:
 
     def _turn(self) -> None:
         self._look_after(time.monotonic())
+        self.shared.services.settle()
         common = self._connect()
         self.take_over(common)
         common.look()
@@ -156,6 +160,7 @@ class Member:
                 self._again(one.network)
         self._speak(common)
         self._reaper.reap(common)
+        self.services.turn(common)
 
     def _look_after(self, now: float) -> None:
         """What somebody else did to our networks is put right; links are looked at more often than all else."""
@@ -176,6 +181,7 @@ class Member:
     def _repair(self) -> None:
         for line in self.shared.repair():
             log.warning("%s", line)
+        self.shared.services.settle(everything=True)
         for one in self._following.values():
             one.all_again()
             self._again(one.network)
