@@ -28,6 +28,7 @@ from bascule.dhcp.client import DhcpClient
 from bascule.dns.client import ResolverClient
 from bascule.dns.upstream import host_servers
 from bascule.engine.engine import Engine
+from bascule.kernel.balance import Balancer
 from bascule.kernel.linux import LinuxKernel
 from bascule.log import configure, logger, tell
 from bascule.model.errors import BasculeError, Failed
@@ -61,7 +62,15 @@ def build_engine(
     store = SqliteStore(f"{settings.data_root}/bascule.db")
     upstream = lambda: settings.nameservers or host_servers()  # noqa: E731
     return Engine(
-        kernel, store, settings, names=names, proxy=proxy, leases=leases, cluster=cluster, upstream=upstream
+        kernel,
+        store,
+        settings,
+        names=names,
+        proxy=proxy,
+        leases=leases,
+        cluster=cluster,
+        balance=Balancer(),
+        upstream=upstream,
     )
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from bascule.cluster.gate import Gate
+from bascule.engine.balance import NoBalance, Shares
 from bascule.engine.cluster import Joining
 from bascule.engine.engine import Engine
 from bascule.engine.names import Member, NoNames, Zone
@@ -45,6 +46,19 @@ class Book(NoNames):
         self.zones.get(network, {}).pop(endpoint, None)
 
 
+class Divided(NoBalance):
+    """Namespaces that only remember what they were told."""
+
+    def __init__(self) -> None:
+        self.shares: dict[str, dict[str, list[str]]] = {}
+
+    def share(self, key: str, shares: Shares) -> None:
+        self.shares[key] = {str(front): sorted(map(str, members)) for front, members in shares.items()}
+
+    def forget(self, key: str) -> None:
+        self.shares.pop(key, None)
+
+
 class Host:
     """One host; its daemon comes and goes, its store and kernel stay."""
 
@@ -60,7 +74,10 @@ class Host:
     def start(self) -> None:
         """Its daemon, anew."""
         self.names = Book()
-        self.engine = Engine(self.kernel, self.store, names=self.names, cluster=Gate(*self._times))
+        self.divided = Divided()
+        self.engine = Engine(
+            self.kernel, self.store, names=self.names, cluster=Gate(*self._times), balance=self.divided
+        )
         self.engine.start()
 
     def stop(self) -> None:
@@ -79,6 +96,16 @@ class Host:
         box = self.engine.open(SandboxSpec(container=name * 8, name=name))
         spec = EndpointSpec(addresses=tuple(map(ip_address, addresses)), aliases=aliases)
         return self.engine.connect(network, box.id, spec)
+
+    def serve(self, name: str, network: str, service: str = "web", **more: str) -> Endpoint:
+        """One that belongs to a service; *more* are its options."""
+        options = {"bascule.service": service, **{f"bascule.service.{key}": value for key, value in more.items()}}
+        box = self.engine.open(SandboxSpec(container=name * 8, name=name))
+        return self.engine.connect(network, box.id, EndpointSpec(options=options))
+
+    def asks(self, ep: Endpoint) -> dict[str, list[str]]:
+        """How what *ep*'s sandbox asks is divided."""
+        return self.divided.shares.get(ep.key, {})
 
     def unbox(self, ep: Endpoint) -> None:
         self.engine.close_sandbox(ep.sandbox)

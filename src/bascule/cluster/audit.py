@@ -8,10 +8,12 @@ from bascule.cluster.following import Following
 from bascule.cluster.member import Member
 from bascule.cluster.networks import plain
 from bascule.cluster.reaping import records
+from bascule.cluster.services import holder
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Alive, Remote
 from bascule.model.errors import Unavailable
 from bascule.model.network import Network
+from bascule.model.service import Service
 
 
 def differences(member: Member) -> list[str]:
@@ -27,6 +29,7 @@ def differences(member: Member) -> list[str]:
         found += [*_shared(common, member.shared), *_blocks(common, member.shared), *_own(common, member.shared)]
         for one in member.following():
             found += _elsewhere(one, member.shared)
+        found += member.services.faults(common)
     return found + member.shared.differences()
 
 
@@ -54,10 +57,11 @@ def _blocks(common: Commons, shared: Shared) -> Iterator[str]:
     nodes, nets = common.nodes(), {net.id: net for net in shared.networks()}
     own = {(net.id, block) for net in nets.values() if net.tunnel for block in net.tunnel.blocks}
     there = blocks.everywhere(common.etcd)
+    holders = {holder(service.id) for service in common.shared.all(Service)}
     for block in there:
         if block.network not in nets:
             yield f"blocks: stale: {block.range} of a network that is not there ({block.network[:12]})"
-        elif block.node not in nodes:
+        elif block.node not in nodes and block.node not in holders:
             yield f"blocks: stale: {block.range} of a node that is not there ({block.node[:12]})"
         elif block.node == common.me.id and (block.network, block.range) not in own:
             yield f"blocks: stale: {block.range} of {nets[block.network].name}: this host gave it back"

@@ -73,7 +73,7 @@ def take(etcd: Etcd, net: Network, node: str, choose: Choose) -> IPNetwork:
             raise Failed(f"network {net.name} is not there any more")
         now = listed(etcd, net.id)
         chosen = choose(now.blocks)
-        put = {_key(net.id, chosen): json.dumps({"node": node}), _ledger(net.id): str(now.ledger)}
+        put = {key(net.id, chosen): json.dumps({"node": node}), _ledger(net.id): str(now.ledger)}
         expected = {_ledger(net.id): now.ledger, keys.network(net.id): there[0].revision}
         if etcd.transact(put, (), expected) is not None:
             return chosen
@@ -132,7 +132,7 @@ def hold(etcd: Etcd, network: str, block: IPNetwork, node: str) -> bool:
         for other in now.blocks:
             if other.range.overlaps(block):
                 return other.node == node and other.range == block
-        put = {_key(network, block): json.dumps({"node": node}), _ledger(network): str(now.ledger)}
+        put = {key(network, block): json.dumps({"node": node}), _ledger(network): str(now.ledger)}
         if etcd.transact(put, (), {_ledger(network): now.ledger}) is not None:
             return True
 
@@ -145,6 +145,7 @@ def _ledger(network: str) -> str:
     return f"{keys.blocks(network)}ledger"
 
 
-def _key(network: str, block: IPNetwork) -> str:
+def key(network: str, block: IPNetwork) -> str:
+    """Where it says whose *block* is."""
     # A slash would be one more step in the keys' tree.
     return f"{keys.blocks(network)}{str(block).replace('/', '_')}"

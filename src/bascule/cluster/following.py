@@ -10,6 +10,7 @@ from threading import Lock
 from bascule.cluster import keys
 from bascule.cluster.commons import Commons
 from bascule.cluster.lawful import fault
+from bascule.drivers import service
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Membership, Remote
 from bascule.model.endpoint import Endpoint
@@ -34,6 +35,7 @@ def record(ep: Endpoint, me: Membership) -> Remote:
         addresses=tuple(address.ip for address in ep.addresses),
         mac=ep.mac,
         dns_names=ep.dns_names,
+        service=service.name(ep.spec.options),
     )
 
 

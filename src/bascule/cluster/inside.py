@@ -18,6 +18,7 @@ from bascule.model.codec import decode, encode
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Failed, Unavailable
 from bascule.model.network import Network
+from bascule.model.service import entry
 from bascule.store.etcdclient import Etcd
 
 
@@ -91,6 +92,7 @@ class Inside:
 
     def provide(self, net: Network, spec: EndpointSpec) -> None:
         self._member.provide(net, spec)
+        self._member.services.provide(self._member.common, self.me.id, net, spec)
 
     def changed(self, network: str) -> None:
         self._member.wake(network)
@@ -101,7 +103,8 @@ class Inside:
         raise Conflict(f"this node is in a cluster already, as {self.me.name}, and cannot join as {how.name}")
 
     def leave(self, *, force: bool = False) -> None:
-        busy = sorted({ep.name for net in self._shared.networks() for ep in self._shared.endpoints(net.id)})
+        ends = [ep for net in self._shared.networks() for ep in self._shared.endpoints(net.id)]
+        busy = sorted({ep.name for ep in ends if not entry(ep.name)})
         if busy and not force:
             raise Conflict(
                 f"this node has containers on networks of the cluster: {', '.join(busy)}."

@@ -15,6 +15,7 @@ from typing import TypeVar
 from bascule.cluster import blocks, keys, networks, reaping, rebuilding
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.following import Following
+from bascule.cluster.services import Services
 from bascule.engine.cluster import Rebuilt
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
@@ -52,6 +53,7 @@ class Member:
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
         self._reaper = reaping.Reaper()
+        self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
         self._etcd.guard(keys.IDENTITY, me.cluster)
@@ -75,6 +77,7 @@ class Member:
             with self._lock:
                 self._changed.add(network)
                 self._pinned.pop(network, None)
+            self.services.changed(network)
         self._wake.set()
 
     def common(self) -> Commons:
@@ -158,6 +161,7 @@ class Member:
 
     def _turn(self) -> None:
         self._look_after(time.monotonic())
+        self.shared.services.settle()
         common = self._connect()
         self._probe(common)
         self.take_over(common)
@@ -170,6 +174,7 @@ class Member:
                 self._again(one.network)
         self._speak(common)
         self._reaper.reap(common)
+        self.services.turn(common)
 
     def _probe(self, common: Commons) -> None:
         """Where the store has not heard of us for a while, or was set back, see whether it is the one we knew.
@@ -262,6 +267,7 @@ class Member:
     def _repair(self) -> None:
         for line in self.shared.repair():
             log.warning("%s", line)
+        self.shared.services.settle(everything=True)
         for one in self._following.values():
             one.all_again()
             self._again(one.network)

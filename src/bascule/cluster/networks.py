@@ -10,10 +10,12 @@ from bascule.engine.shared import Shared
 from bascule.ipam.blocks import has_room, pick_vni
 from bascule.ipam.pools import overlapping
 from bascule.model.addresses import Family, IPAddress, family
-from bascule.model.cluster import Ledger, Tunnel
+from bascule.model.cluster import Ledger, Remote, Tunnel
+from bascule.model.codec import decode
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Forbidden, Unavailable
 from bascule.model.network import Network
+from bascule.model.service import entry
 
 LEDGER = "networks"
 # How often a transaction is tried that somebody else was faster than.
@@ -68,10 +70,10 @@ def withdraw(common: Commons, net: Network) -> None:
         nodes = common.nodes()
         others = {block.node for block in now.blocks} - {common.me.id}
         there = sorted(nodes[ident].name for ident in others if ident in nodes and common.state(ident) != "down")
-        if there:
-            busy = common.etcd.list(keys.endpoints(net.id)).items
-            # Who has addresses of it and nobody on it is about to let go.
-            raise (Forbidden if busy else blocks.Held)(
+        busy = [decode(Remote, item.value).name for item in common.etcd.list(keys.endpoints(net.id)).items]
+        if there or any(map(entry, busy)):
+            # Who has addresses of it and nobody on it is about to let go; so is who publishes a service's ports.
+            raise (blocks.Held if all(map(entry, busy)) else Forbidden)(
                 f"error while removing network: network {net.name} has active endpoints on {', '.join(there)}"
             )
         left = [block for block in now.blocks if block.node != common.me.id]

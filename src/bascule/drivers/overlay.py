@@ -9,7 +9,7 @@ The bridge has no address: what leaves the cluster goes by an endpoint on a brid
 
 from collections.abc import Iterable
 
-from bascule.drivers import announce, sysctls
+from bascule.drivers import announce, service, sysctls
 from bascule.drivers.options import Options, check_ours, flag, link_name, number
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.addresses import IPAddress
@@ -91,8 +91,11 @@ def mtu(options: Options, underlay: int, local: IPAddress) -> int:
     return asked or fits
 
 
-def check_endpoint(net: Network, options: dict[str, str]) -> str:  # noqa: ARG001 -- any overlay network will do.
+def check_endpoint(net: Network, options: dict[str, str]) -> str:
     sysctls.check(options.get(SYSCTLS, ""))
+    wanted = service.wanted(options)
+    if wanted and wanted.ports and net.internal:
+        raise Invalid(f"network {net.name} is internal: no port of service {wanted.name} can be published")
     return link_name(options, IFNAME)
 
 

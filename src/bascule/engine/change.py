@@ -7,7 +7,7 @@ the difference between the things that follow from each.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bascule.drivers import find
+from bascule.drivers import find, service
 from bascule.engine.decide import as_spec
 from bascule.engine.gateways import elect
 from bascule.engine.intent import Intent, joined, member
@@ -16,7 +16,7 @@ from bascule.engine.telling import Telling
 from bascule.kernel.apply import shift, take_down
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress
-from bascule.model.endpoint import Endpoint, PublishedPort
+from bascule.model.endpoint import Endpoint, PortSpec, PublishedPort
 from bascule.model.errors import BasculeError, Failed
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
@@ -148,29 +148,39 @@ class Changes:
         self, sandbox: Sandbox, before: Sequence[Endpoint], after: Sequence[Endpoint]
     ) -> list[Endpoint]:
         carriers = [ep for ep in after if ep.default_for and self._publishes(ep)]
-        if not sandbox.ports or not carriers:
+        asked = (*sandbox.ports, *self._kept(after))
+        if not asked or not carriers:
             return list(after)
-        decided = self._decided(sandbox, before, carriers[0])
+        decided = self._decided(sandbox, asked, before, carriers[0])
         return [replace(ep, ports=tuple(p for p in decided if _carries(ep, p, carriers))) for ep in after]
+
+    def _kept(self, after: Sequence[Endpoint]) -> list[PortSpec]:
+        """The published ports of services that this host's endpoints answer themselves."""
+        names = [(ep.network, service.name(ep.spec.options)) for ep in after]
+        found = [self.telling.services.get(network, name) for network, name in names if name]
+        return [port.asked for one in found if one and one.keep for port in one.ports]
 
     def _publishes(self, ep: Endpoint) -> bool:
         net = self.intent.by_id(ep.network)
         return find(net.driver).TRAITS.publishes and not net.internal
 
     def _decided(
-        self, sandbox: Sandbox, before: Sequence[Endpoint], carrier: Endpoint
+        self, sandbox: Sandbox, asked: Sequence[PortSpec], before: Sequence[Endpoint], carrier: Endpoint
     ) -> tuple[PublishedPort, ...]:
-        standing = tuple(port for ep in before for port in ep.ports)
-        if standing:
+        had = [port for ep in before for port in ep.ports]
+        standing = tuple(port for port in had if any(_is_of(port, spec) for spec in asked))
+        fresh = [spec for spec in asked if not any(_is_of(port, spec) for port in standing)]
+        if not fresh:
             return standing
-        others = [
+        others = [Taken(port, "this container") for port in standing]
+        others += [
             Taken(port, f'container "{ep.name}"')
             for ep in self.intent.endpoints()
             if ep.sandbox != sandbox.id
             for port in ep.ports
         ]
         try:
-            return self.ports.decide(sandbox.ports, self._default_host(carrier), others)
+            return (*standing, *self.ports.decide(fresh, self._default_host(carrier), others))
         except Failed as refusal:
             raise Failed(
                 "driver failed programming external connectivity on endpoint"
@@ -182,6 +192,13 @@ class Changes:
         host = find(net.driver).check(as_spec(net)).publish_host or self.settings.publish_host
         # 0.0.0.0 as a default stands for both families, as in Docker.
         return host if host is not None and int(host) else None
+
+
+def _is_of(port: PublishedPort, spec: PortSpec) -> bool:
+    """Whether it is what was decided of *spec*."""
+    first, last = spec.host_ports or (0, 1 << 16)
+    host = spec.host in (None, port.host)
+    return (port.port, port.proto) == (spec.port, spec.proto) and host and first <= port.host_port <= last
 
 
 def _carries(ep: Endpoint, port: PublishedPort, carriers: Sequence[Endpoint]) -> bool:

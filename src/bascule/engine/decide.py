@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from bascule.drivers import find
+from bascule.drivers import find, service
 from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
 from bascule.drivers.parent import HOST, check_sharing, vlan
 from bascule.drivers.protocol import Chosen
@@ -319,7 +319,8 @@ def dns_names(net: Network, sandbox: Sandbox, spec: EndpointSpec) -> tuple[str, 
     """What others may call it, the first being what a PTR query answers; nothing on the default bridge."""
     if not named(net):
         return ()
-    names = (sandbox.name, *spec.aliases, short(sandbox.container), sandbox.hostname)
+    served = service.names(spec.options) if net.tunnel else ()
+    names = (sandbox.name, *spec.aliases, short(sandbox.container), sandbox.hostname, *served)
     return tuple(dict.fromkeys(n for n in names if n))
 
 

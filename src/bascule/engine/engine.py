@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Self
 
 from bascule.engine.addressing import Addressing, NoAddress
+from bascule.engine.balance import Balance, NoBalance
 from bascule.engine.change import Beside, Change, Changes, take_away
 from bascule.engine.cluster import Cluster, NoCluster
 from bascule.engine.decide import Decisions, dns_names
@@ -28,7 +29,8 @@ from bascule.engine.parents import Parents
 from bascule.engine.ports import Ports
 from bascule.engine.proxy import NoProxy, Proxy
 from bascule.engine.refusals import check_endpoint, check_removable
-from bascule.engine.shared import Shared
+from bascule.engine.services import Services
+from bascule.engine.shared import Places, Shared
 from bascule.engine.start import make_true, put_back
 from bascule.engine.telling import Telling
 from bascule.kernel.apply import bring_up
@@ -63,35 +65,36 @@ class Engine:
         proxy: Proxy | None = None,
         leases: Leases | None = None,
         cluster: Cluster | None = None,
+        balance: Balance | None = None,
         upstream: Callable[[], Sequence[IPAddress]] | None = None,
         now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = lambda: secrets.token_hex(32),
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """*upstream* tells the host's nameservers each time it is asked; *names* serves what containers ask,
-        *proxy* what the kernel cannot translate, *leases* asks DHCP servers, *cluster* speaks for other hosts."""
-        self.kernel = kernel
-        self.store = store
+        *proxy* what the kernel cannot translate, *leases* DHCP, *cluster* other hosts, *balance* services."""
+        self.kernel, self.store, self._now = kernel, store, now
         self.settings = settings or Settings()
         self.names: Names = names or NoNames()
         self.proxy: Proxy = proxy or NoProxy()
         self.leases: Leases = leases or NoLeases()
         self.events = Events()
-        self._now = now
         self._lock = threading.RLock()
         self._upstream = upstream or (lambda: self.settings.nameservers)
         self._intent = Intent(store)
         self.parents = Parents(self._intent, kernel, self._lock)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance, Addressing(self._intent))
         self.cluster: Cluster = cluster or NoCluster()
-        telling = Telling(self._intent, self.names, self.proxy, self.events, self.cluster, self._upstream, now)
-        self._telling = telling
+        self.services = Services(self._intent, self.names, balance or NoBalance())
+        told = (self.names, self.proxy, self.events, self.cluster, self.services, self._upstream, now)
+        self._telling = telling = Telling(self._intent, *told)
         self._way_out = WayOut(self._intent, self._decide)
         ports = Ports(self.settings.ports, kernel.port_holder)
-        self._changes = Changes(self._intent, kernel, ports, self.settings, self._telling)
+        self._changes = Changes(self._intent, kernel, ports, self.settings, telling)
         self._leasing = Leasing(self.leases, self._intent, self._changes, kernel, self._lock)
         self.duplicates = Duplicates(self._intent, kernel, self._decide, self._lock, telling.duplicate)
-        self.shared = Shared(self._intent, kernel, self.names, self._lock, self.disconnect, telling.happened)
+        does = Places(self.open, self.connect, self.disconnect, self.close_sandbox)
+        self.shared = Shared(self._intent, kernel, self.names, self._lock, does, telling.happened, self.services)
 
     def __enter__(self) -> Self:
         self.start()

@@ -12,6 +12,7 @@ from bascule.model.errors import Invalid, NotFound
 from bascule.model.names import short
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
+from bascule.model.service import Service, entry
 from bascule.model.thing import Address, Namespace, Thing
 from bascule.store.protocol import Store
 
@@ -59,9 +60,13 @@ class Intent:
             return [ep for ep in mine if not network or ep.network == network]
         return self.store.where(Endpoint, "network", network) if network else self.store.all(Endpoint)
 
+    def remotes(self, network: str) -> list[Remote]:
+        """The endpoints of a network on other hosts."""
+        return self.store.where(Remote, "network", network)
+
     def idle(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """The networks of users that nothing is on and *wanted* accepts; config-only ones are never among them."""
-        used = {ep.network for ep in self.store.all(Endpoint)}
+        used = {ep.network for ep in self.store.all(Endpoint) if not entry(ep.name)}
         idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
         return [net for net in idle if wanted(net)]
 
@@ -123,7 +128,9 @@ class Intent:
     def zone(self, net: Network) -> Zone:
         members = [member(ep) for ep in self.endpoints(network=net.id) if ep.dns_names]
         if net.tunnel:
-            members += [remote_member(one) for one in self.store.where(Remote, "network", net.id) if one.dns_names]
+            members += [remote_member(one) for one in self.remotes(net.id) if one.dns_names]
+            services = self.store.where(Service, "network", net.id)
+            members += [service_member(one) for one in services if one.addresses]
         return Zone(net.id, net.name, tuple(members))
 
     def view(self, sandbox: Sandbox, host_servers: Sequence[IPAddress]) -> View | None:
@@ -166,6 +173,10 @@ def named(net: Network) -> bool:
 def joined(intent: Intent, net: Network) -> bool:
     """Whether this host has endpoints on a network of several."""
     return bool(intent.endpoints(network=net.id))
+
+
+def service_member(one: Service) -> Member:
+    return Member(f"service {one.id}", (one.name,), one.addresses)
 
 
 def remote_member(one: Remote) -> Member:

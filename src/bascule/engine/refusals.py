@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bascule.drivers import find
+from bascule.drivers import find, service
 from bascule.engine.intent import DEFAULT, Intent
 from bascule.engine.leases import DRIVER
 from bascule.model.addresses import IPAddress
@@ -10,6 +10,7 @@ from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
 from bascule.model.names import check_network_name, parse_mac
 from bascule.model.network import Network, NetworkSpec
+from bascule.model.service import entry
 
 PREDEFINED = ("bridge", "host", "none", "default")
 # What a Docker without swarm says.
@@ -97,7 +98,7 @@ def check_removable(net: Network, intent: Intent) -> None:
         raise Forbidden(f"{net.name} is a pre-defined network and cannot be removed")
     if net.config_only and any(n.config_from == net.name for n in intent.networks()):
         raise Forbidden(f'error while removing network: configuration network "{net.name}" is in use')
-    active = intent.endpoints(network=net.id)
+    active = [ep for ep in intent.endpoints(network=net.id) if not entry(ep.name)]
     if active:
         shown = ", ".join(f'name:"{ep.name}" id:"{ep.id[:12]}"' for ep in active)
         raise Forbidden(f"error while removing network: network {net.name} has active endpoints ({shown})")
@@ -123,6 +124,8 @@ def check_endpoint(net: Network, spec: EndpointSpec) -> None:
     if faults:
         raise Invalid("invalid endpoint settings:\n" + "\n".join(f"* {fault}" for fault in faults))
     driver.check_endpoint(net, dict(spec.options))
+    if not net.tunnel and service.wanted(spec.options):
+        raise Invalid(f"network {net.name}: services are on networks of several hosts (--driver overlay)")
     if spec.mac:
         parse_mac(spec.mac)
         if not driver.TRAITS.own_mac:

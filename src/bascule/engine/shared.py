@@ -13,14 +13,16 @@ from bascule.drivers import overlay
 from bascule.engine.decide import hashed_mac
 from bascule.engine.intent import Intent, joined, remote_member
 from bascule.engine.names import Names, Zone
+from bascule.engine.services import Services
 from bascule.kernel.apply import shift
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.cluster import Membership, Node, Remote
-from bascule.model.endpoint import Endpoint
+from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import BasculeError, KernelError
 from bascule.model.names import link_name
 from bascule.model.network import Network
+from bascule.model.sandbox import Sandbox, SandboxSpec
 from bascule.model.thing import Bridge, Thing, Vxlan
 
 log = logging.getLogger("bascule.cluster")
@@ -28,16 +30,28 @@ log = logging.getLogger("bascule.cluster")
 _ONE_BY_ONE = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The engine's use cases, for what a cluster needs of them: a sandbox comes, is put on a network, is taken off
+    one, and goes."""
+
+    open: Callable[[SandboxSpec], Sandbox]
+    connect: Callable[[str, str, EndpointSpec], Endpoint]
+    evict: Callable[[str, str], object]
+    close: Callable[[str], None]
+
+
 @dataclass(slots=True)
 class Shared:
-    """*lock* is the engine's.  *evict* takes a sandbox off a network, *tell* says that one comes or goes."""
+    """*lock* is the engine's.  *tell* says that a network comes or goes."""
 
     intent: Intent
     kernel: Kernel
     names: Names
     lock: RLock
-    evict: Callable[[str, str], object]
+    places: Places
     tell: Callable[[Network, str], None]
+    services: Services
     _holders: dict[tuple[str, IPAddress], str] = field(default_factory=dict)
     """Who has an address elsewhere: an index of the store's Remotes, filled when first one is needed."""
     _indexed: bool = False
@@ -62,7 +76,7 @@ class Shared:
         return self.intent.endpoints(network=network)
 
     def remotes(self, network: str) -> list[Remote]:
-        return self.intent.store.where(Remote, "network", network)
+        return self.intent.remotes(network)
 
     def peers(self, net: Network) -> list[Node]:
         """The nodes that have endpoints on the network, as far as this one knows, by name."""
@@ -104,6 +118,9 @@ class Shared:
             before = self._host_things()
             self.intent.store.commit(delete=[*self.intent.store.all(Membership), *self.nodes()])
             self._become(before, [])
+            self.services.learn(())
+            for box in self.services.entries().values():
+                self.places.close(box.id)
 
     def _host_things(self) -> list[Thing]:
         return self.intent.host_things()
@@ -140,7 +157,7 @@ class Shared:
                 return
             for ep in self.endpoints(ident):
                 log.warning("network %s is gone from the cluster: %s is taken off it", net.name, ep.name)
-                self.evict(ident, ep.sandbox)
+                self.places.evict(ident, ep.sandbox)
             self.forget(ident)
             self.intent.store.commit(delete=[net])
             self.names.publish(Zone(net.id, net.name, gone=True))
@@ -188,6 +205,8 @@ class Shared:
                     [thing for one in new for thing in overlay.remote(net, one)],
                 )
             self._rename(net, new, old)
+            if any(one.service for one in (*new, *old)):
+                self.services.touch(ident)
 
     def forget(self, ident: str) -> None:
         """Nothing is known of the network's endpoints elsewhere."""

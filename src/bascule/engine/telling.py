@@ -12,6 +12,7 @@ from bascule.engine.events import Events
 from bascule.engine.intent import Intent, member
 from bascule.engine.names import Names, Zone
 from bascule.engine.proxy import Proxy, carried
+from bascule.engine.services import Services
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint
 from bascule.model.events import Event
@@ -28,6 +29,7 @@ class Telling:
     proxy: Proxy
     events: Events
     cluster: Cluster
+    services: Services
     upstream: Callable[[], Sequence[IPAddress]]
     now: Callable[[], int]
 
@@ -41,7 +43,7 @@ class Telling:
         if ep.dns_names:
             self.names.join(Zone(net.id, net.name), member(ep))
         if net.tunnel:
-            self.cluster.changed(net.id)
+            self._shared(net, ep)
         for other in self.intent.endpoints(network=ep.network):
             if other.spec.links and other.sandbox != ep.sandbox:
                 self.serve(self.intent.sandbox(other.sandbox))
@@ -52,7 +54,18 @@ class Telling:
             self.names.part(ep.network, ep.id)
         net = self.intent.store.get(Network, ep.network)
         if net is not None and net.tunnel:
-            self.cluster.changed(net.id)
+            self._shared(net, ep)
+
+    def _shared(self, net: Network, ep: Endpoint) -> None:
+        """Who asks services from its sandbox does so by the networks it is on now; the rest of this host and others
+        hear soon."""
+        box = self.intent.store.get(Sandbox, ep.sandbox)
+        if box is not None:
+            self.services.place(box)
+        else:
+            self.services.left(ep.key)
+        self.services.touch(net.id)
+        self.cluster.changed(net.id)
 
     def serve(self, sandbox: Sandbox) -> None:
         """The resolver answers *sandbox* by the networks that it is on now."""

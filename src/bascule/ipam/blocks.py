@@ -60,3 +60,22 @@ def pick_vni(taken: Collection[int], first: int = VNI_FIRST, last: int = VNI_LAS
         if vni not in taken:
             return vni
     raise Failed(f"no VXLAN network identifier is left from {first} to {last}")
+
+
+def pick_last(pools: Iterable[Pool], taken: Iterable[IPNetwork]) -> IPAddress:
+    """The last address of the pools' ranges that an endpoint could have and that is in none of the blocks *taken*:
+    blocks are taken from the other end.  Raises Failed."""
+    busy = list(taken)
+    for pool in pools:
+        never = reserved(pool)
+        first, number = int(pool.range.network_address), int(pool.range.broadcast_address)
+        while number >= first:
+            address = pool.range.network_address + (number - first)
+            block = next((b for b in busy if b.version == pool.family and address in b), None)
+            if block is not None:
+                number = int(block.network_address) - 1
+            elif number in never:
+                number -= 1
+            else:
+                return address
+    raise Failed("no address is left for a service: all are given to the cluster's hosts")

@@ -44,6 +44,8 @@ class Remote:
     addresses: tuple[IPAddress, ...]
     mac: str
     dns_names: tuple[str, ...] = ()
+    service: str = ""
+    """The name of the service that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from bascule.model.container import Container, Image, Volume
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
+from bascule.model.service import Service
 
 Local = Network | Endpoint | Sandbox | Container | Image | Volume
-Shared = Membership | Node | Alive | Ledger | Remote
+Shared = Membership | Node | Alive | Ledger | Remote | Service
 Storable = Local | Shared
 T = TypeVar(
     "T",
@@ -25,6 +26,7 @@ T = TypeVar(
     Alive,
     Ledger,
     Remote,
+    Service,
 )
 KINDS: dict[str, type[Storable]] = {kind.__name__.lower(): kind for kind in get_args(Local) + get_args(Shared)}
 """Every kind by its name in what is written."""
@@ -33,6 +35,7 @@ INDEXED: dict[type[Storable], tuple[str, ...]] = {
     Endpoint: ("network", "sandbox"),
     Container: ("name",),
     Remote: ("network", "node"),
+    Service: ("network",),
 }
 """The fields that `where` knows, by kind."""
 

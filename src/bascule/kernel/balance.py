@@ -1,0 +1,131 @@
+"""`engine.balance.Balance` on Linux: a table in each namespace that asks services. See `kernel/sharing.py`.
+
+A visit is a thread in the namespace and two sockets there, a millisecond. They are closed on a thread of their own:
+closing one waits for what nftables has yet to free, 10 ms after any deletion of an element
+(net/netfilter/nf_tables_api.c: nft_rcv_nl_event).
+"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock, Thread
+
+from bascule.kernel import conntrack, sharing
+from bascule.kernel.libnftables import Libnftables
+from bascule.kernel.namespaces import Identity, identity, in_namespace
+from bascule.kernel.netfilter import Netfilter
+from bascule.kernel.sharing import Shares
+from bascule.model.addresses import IPAddress
+from bascule.model.errors import KernelError
+
+Arranged = dict[IPAddress, tuple[IPAddress, ...]]
+_WHAT = "divide connections to services"
+# What the kernel says when the table is not as we left it.
+_NOT_AS_LEFT = (0, errno.ENOENT, errno.EEXIST, errno.EBUSY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a namespace was told last."""
+
+    space: Identity | None
+    shares: Arranged
+    chains: frozenset[str]
+
+
+class Balancer:
+    """Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[str, _Known] = {}
+
+    def share(self, key: str, shares: Shares) -> None:
+        """See the protocol.  Costs nothing where nothing changes."""
+        with self._lock:
+            known = self._of(key)
+            wanted = _arranged(known, shares)
+            if wanted != (known.shares if known else {}):
+                self._write(key, known, wanted, anew=False)
+
+    def renew(self, key: str, shares: Shares) -> None:
+        """See the protocol.  One transaction: there is no moment without."""
+        with self._lock:
+            known = self._of(key)
+            self._write(key, known, _arranged(known, shares), anew=True)
+
+    def faults(self, key: str, shares: Shares) -> list[str]:
+        """See the protocol."""
+        with self._lock:
+            wanted = sharing.elements(_arranged(self._of(key), shares))
+            there = in_namespace(key, _present)
+        lines = [f"missing: {name} {{ {at} : {to} }}" for (name, at), to in wanted.items() - there.items()]
+        lines += [f"stale: {name} {{ {at} : {to} }}" for (name, at), to in there.items() - wanted.items()]
+        return sorted(lines)
+
+    def forget(self, key: str) -> None:
+        """See the protocol."""
+        with self._lock:
+            self._known.pop(key, None)
+
+    def _of(self, key: str) -> _Known | None:
+        known = self._known.get(key)
+        # Another namespace may be at the same path by now.
+        return known if known is not None and known.space == identity(key) else None
+
+    def _write(self, key: str, known: _Known | None, wanted: Arranged, *, anew: bool) -> None:
+        before = known.shares if known else {}
+        gone = [one for front, members in before.items() for one in members if one not in wanted.get(front, ())]
+        # Who asked before there was anybody would never be translated.
+        gone += [front for front in wanted if front not in before]
+        whole = in_namespace(key, lambda: _visit(None if anew else known, wanted, gone))
+        if not wanted:
+            self._known.pop(key, None)
+            return
+        chains = frozenset(sharing.chains(wanted))
+        old = known.chains if known and not whole else frozenset()
+        self._known[key] = _Known(identity(key), wanted, chains | old)
+
+
+def _visit(known: _Known | None, wanted: Arranged, gone: Sequence[IPAddress]) -> bool:
+    """Whether all was written, not only what differs."""
+    nft, netfilter = Libnftables(), Netfilter()
+    try:
+        whole = _load(nft, known, wanted)
+        # A flow of UDP would go on asking who is not there.
+        conntrack.forget_by(netfilter, list(dict.fromkeys(gone)))
+    finally:
+        for close in (nft.close, netfilter.close):
+            Thread(target=close, name="bascule-closer", daemon=True).start()
+    return whole
+
+
+def _load(nft: Libnftables, known: _Known | None, wanted: Arranged) -> bool:
+    if known is not None and wanted:
+        try:
+            nft.run(sharing.change(known.shares, wanted, known.chains), _WHAT)
+            return False
+        except KernelError as refused:
+            if refused.errno not in _NOT_AS_LEFT:
+                raise
+            # Somebody in there changed it: it is put back whole.
+    nft.run(sharing.whole(wanted), _WHAT)
+    return True
+
+
+def _arranged(known: _Known | None, shares: Shares) -> Arranged:
+    before = known.shares if known else {}
+    return {front: sharing.arranged(before.get(front, ()), now) for front, now in shares.items() if now}
+
+
+def _present() -> dict[sharing.Key, str]:
+    """The elements as they are in this thread's namespace."""
+    nft = Libnftables()
+    try:
+        return sharing.read(nft.run(f"list table inet {sharing.TABLE}", "list what is divided"))
+    except KernelError as refused:
+        if refused.errno != errno.ENOENT:
+            raise
+        return {}
+    finally:
+        nft.close()
