@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, get_args
 
-from bascule.model.cluster import Alive, Ledger, Membership, Node, Remote
+from bascule.model.cluster import Alive, Ledger, Membership, Node, Remote, Ring
 from bascule.model.container import Container, Image, Volume
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox
 
 Local = Network | Endpoint | Sandbox | Container | Image | Volume
-Shared = Membership | Node | Alive | Ledger | Remote
+Shared = Membership | Node | Alive | Ledger | Remote | Ring
 Storable = Local | Shared
 T = TypeVar(
     "T",
@@ -25,6 +25,7 @@ T = TypeVar(
     Alive,
     Ledger,
     Remote,
+    Ring,
 )
 KINDS: dict[str, type[Storable]] = {kind.__name__.lower(): kind for kind in get_args(Local) + get_args(Shared)}
 """Every kind by its name in what is written."""
