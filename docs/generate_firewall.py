@@ -53,6 +53,7 @@ An `accept` there lets a packet past all of our rules, isolation included.
 | the host | a published port, by 127.0.0.1 | yes; ::1: by the [proxy](decisions/004-proxy.md) |
 | anybody else | a port published at 127.0.0.1 | no |
 | a host that is not in the cluster | the port of overlay networks | no |
+| anybody | an encrypted overlay network, not by a link that encrypts | no, and nothing of it leaves |
 | transit through the host | somebody else's port of the same number | untouched |
 | | any | as before us: nothing where this host did not forward, everything where it did |
 

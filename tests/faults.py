@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bascule.kernel.protocol import Kernel, Outcome
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
@@ -65,6 +66,9 @@ class FaultyKernel:
 
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
         return self.inner.strays(things)
+
+    def seals(self) -> tuple[Seal, ...]:
+        return self.inner.seals()
 
     def underlay(self, address: IPAddress) -> int:
         return self.inner.underlay(address)

@@ -40,6 +40,8 @@ from bascule.model.thing import (
     Port,
     Publish,
     Route,
+    Sealed,
+    Sealer,
     Sysctl,
     Thing,
     Together,
@@ -317,6 +319,8 @@ def every_kind_of_rule_comes_and_goes(kernel: Kernel, box: str) -> None:  # noqa
         Underlay(4789),
         Vtep(FAR),
         Vtep(six),
+        Sealed(4096),
+        Sealer("bascule-wg"),
     ]
     assert told(kernel.add(rules)) == " ".join(["made"] * len(rules))
     assert kernel.missing(rules) == []

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bascule.cluster.gate import Gate
 from bascule.engine.balance import NoBalance, Shares
@@ -11,6 +11,7 @@ from bascule.engine.engine import Engine
 from bascule.engine.names import Member, NoNames, Zone
 from bascule.kernel.fake import FakeKernel
 from bascule.model.addresses import ip_address, ip_network
+from bascule.model.cluster import Seal
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.network import Network, NetworkSpec, PoolSpec
 from bascule.model.sandbox import SandboxSpec
@@ -62,10 +63,18 @@ class Divided(NoBalance):
 class Host:
     """One host; its daemon comes and goes, its store and kernel stay."""
 
-    def __init__(self, number: int, url: str, *, lease: int = 2, grace: float = 0.5) -> None:
+    def __init__(
+        self,
+        number: int,
+        url: str,
+        *,
+        lease: int = 2,
+        grace: float = 0.5,
+        seals: tuple[Seal, ...] = ("wireguard", "esp"),
+    ) -> None:
         self.name = f"host{number}"
         self.address = ip_address(f"192.0.2.{number}")
-        self.kernel = FakeKernel(addresses=[self.address])
+        self.kernel = FakeKernel(addresses=[self.address], seals=seals)
         self.store = MemoryStore()
         self.url = url
         self._times = (lease, grace)
@@ -86,10 +95,12 @@ class Host:
     def enter(self, *, found: bool = False) -> None:
         self.engine.cluster.join(Joining(found, self.address, self.name, (self.url,)))
 
-    def network(self, name: str, *subnets: str) -> Network:
+    def network(self, name: str, *subnets: str, options: Mapping[str, str] | None = None) -> Network:
         pools = tuple(PoolSpec(ip_network(subnet)) for subnet in subnets)
         return self.engine.create(
-            NetworkSpec(name, driver="overlay", pools=pools, ipv6=any(":" in s for s in subnets))
+            NetworkSpec(
+                name, driver="overlay", pools=pools, ipv6=any(":" in s for s in subnets), options=options or {}
+            )
         )
 
     def box(self, name: str, network: str, *addresses: str, aliases: tuple[str, ...] = ()) -> Endpoint:

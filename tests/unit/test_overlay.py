@@ -138,9 +138,13 @@ def test_a_host_that_is_no_member_any_more_states_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "refusal"),
     [
-        ({"encrypted": ""}, "NotImplementedHere: network web: encrypted overlay networks are not there yet"),
-        ({"encrypted": "true"}, "NotImplementedHere: network web: encrypted overlay networks are not there yet"),
-        ({"encrypted": "false"}, ""),
+        ({"encrypted": ""}, ""),
+        ({"encrypted": "maybe"}, "Invalid: failed to parse encrypted value: maybe"),
+        ({overlay.ENCRYPTION: "rot13"}, "Invalid: invalid bascule.encryption rot13: there is wireguard, esp"),
+        (
+            {"encrypted": "false", overlay.ENCRYPTION: "esp"},
+            "Invalid: bascule.encryption=esp and encrypted=false contradict each other",
+        ),
         ({overlay.VNIS: "4097,4098"}, ""),
         ({overlay.VNIS: "16777216"}, "Invalid: invalid vxlan id value 16777216 passed: 1 to 16777215 are there"),
         ({overlay.MTU: "1279"}, "Failed: invalid MTU 1279 of an overlay network: 1280 to 65535"),

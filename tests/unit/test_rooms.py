@@ -31,7 +31,7 @@ MAX_LINES = 400
 MAX_FUNCTION = 40
 # What is longer, for a reason told at its top.  These numbers may only be lowered.
 LONG_FILES: dict[str, int] = {}
-LONG_FUNCTIONS = {"model/firewall.py elements": 56}
+LONG_FUNCTIONS = {"model/firewall.py elements": 54}
 
 
 def files() -> Iterator[Path]:

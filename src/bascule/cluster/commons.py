@@ -15,12 +15,14 @@ from bascule.store.etcdclient import Access, Etcd
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds.  *lease*: a node that has not been heard of for so long is suspected; *grace*: and after so long
-    more its endpoints are taken out; *tick*: how often what nobody tells of is looked at, *repair*: and all."""
+    more its endpoints are taken out; *tick*: how often what nobody tells of is looked at, *repair*: and all;
+    *turn*: how often the secrets of encrypted networks move on."""
 
     lease: int = 10
     grace: float = 60.0
     tick: float = 1.0
     repair: float = 10.0
+    turn: float = 12 * 3600.0
 
 
 def access(store: StoreAccess) -> Access:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bascule.cluster import audit, blocks, keys, reaping
+from bascule.cluster import audit, blocks, keys, reaping, sealing
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
-from bascule.model.cluster import Ledger, Membership, Node, StoreAccess
+from bascule.model.cluster import Ledger, Membership, Node, Seal, StoreAccess
 from bascule.model.codec import decode, encode
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Failed, Unavailable
@@ -176,6 +176,7 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     made; *ident* is the node's id where it was chosen before.  Raises Conflict where there is a cluster already, or
     a node of that name; Failed where there is none."""
     mtu = shared.kernel.underlay(how.address)
+    seals = shared.kernel.seals()
     me = Membership(
         id=ident or secrets.token_hex(16),
         name=how.name,
@@ -191,8 +192,8 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     try:
         identity = _found(etcd, how.port) if how.found else _identity(etcd)
         etcd.guard(keys.IDENTITY, identity)
-        me = replace(me, cluster=identity, port=int(json.loads(identity)["port"]))
-        nodes = _enter(etcd, me)
+        me = sealing.keyed(replace(me, cluster=identity, port=int(json.loads(identity)["port"])))
+        nodes = _enter(etcd, me, seals)
     finally:
         etcd.close()
     shared.enrol(me, nodes)
@@ -217,7 +218,7 @@ def _identity(etcd: Etcd) -> str:
     raise Failed('there is no cluster in this store: use "bascule cluster init" on its first host')
 
 
-def _enter(etcd: Etcd, me: Membership) -> list[Node]:
+def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
     """Our node's record is there; all nodes."""
     while True:
         # The ledger first: who comes between the two has raised it.
@@ -226,7 +227,7 @@ def _enter(etcd: Etcd, me: Membership) -> list[Node]:
         same = next((node for node in nodes if node.name == me.name or node.address == me.address), None)
         if same is not None:
             raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already")
-        mine = Node(me.id, me.name, me.address, me.mtu, me.epoch, me.joined)
+        mine = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
         ledger, turn = f"{keys.SHARED}ledger/nodes", Ledger("nodes", me.joined)
         put = {_node_key(me.id): encode(mine), ledger: encode(turn)}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import Event, Lock, RLock, Thread
 from typing import TypeVar
 
-from bascule.cluster import blocks, keys, networks, reaping, rebuilding
+from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.following import Following
 from bascule.cluster.services import Services
@@ -38,7 +38,7 @@ class Member:
     """From its making until `close`.  Any thread may call it."""
 
     def __init__(self, shared: Shared, me: Membership, timing: Timing) -> None:
-        self.me = me
+        self.me = sealing.keyed(me)
         self.shared = shared
         self.timing = timing
         self.trouble = "it has not been asked yet"
@@ -138,6 +138,7 @@ class Member:
     def _provide(self, net: Network, spec: EndpointSpec) -> None:
         with self._turning:
             common = self._connect()
+            sealing.provide(common, self.shared, self.shared.network(net.id) or net)
             self._follow(common, net.id)
             networks.provide(common, self.shared, self.shared.network(net.id) or net, spec)
 
@@ -175,6 +176,7 @@ class Member:
         self._speak(common)
         self._reaper.reap(common)
         self.services.turn(common)
+        sealing.turn(common, self.shared, self.timing.turn)
 
     def _probe(self, common: Commons) -> None:
         """Where the store has not heard of us for a while, or was set back, see whether it is the one we knew.
@@ -232,7 +234,7 @@ class Member:
             node = common.nodes().get(self.me.id)
             if any(other.address == address for other in common.nodes().values() if other.id != self.me.id):
                 raise Conflict(f"another node of the cluster is at {address}")
-            moved = Node(self.me.id, self.me.name, address, mtu, self.me.epoch, self.me.joined)
+            moved = replace(sealing.node(self.me, self.shared.kernel.seals()), address=address, mtu=mtu)
             if not common.shared.attempt(put=[moved], unchanged=[node] if node else ()):
                 raise Unavailable("somebody else changed this node's record")
             self.me = common.me = replace(self.me, address=address, mtu=mtu)
@@ -262,6 +264,7 @@ class Member:
         if self._common is None:
             self._common = Commons(self._etcd, self.me, self.timing, self._wake.set)
             self._settle_blocks(self._common)
+            sealing.introduce(self._common, self.shared, self.me)
         return self._common
 
     def _repair(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bascule.cluster import blocks, keys
+from bascule.cluster import blocks, keys, sealing
 from bascule.cluster.commons import Commons
 from bascule.drivers import overlay
 from bascule.engine.shared import Shared
@@ -42,7 +42,9 @@ def propose(common: Commons, net: Network) -> Network | None:
         return None
     nodes = common.nodes().values()
     least = min((node.mtu for node in nodes), default=common.me.mtu)
-    tunnel = Tunnel(vni, overlay.mtu(net.options, least, common.me.address), common.me.port)
+    seal = sealing.choose(net, nodes)
+    fits = overlay.mtu(net.options, least, common.me.address, seal)
+    tunnel = Tunnel(vni, fits, common.me.port, seal=seal or "")
     made = replace(net, tunnel=tunnel, link="", mac="")
     now = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)
     if common.shared.attempt(
@@ -56,7 +58,8 @@ def propose(common: Commons, net: Network) -> Network | None:
 def plain(net: Network) -> Network:
     """*net* as all members have it, without what is this host's own."""
     tunnel = net.tunnel
-    return replace(net, tunnel=Tunnel(tunnel.vni, tunnel.mtu, tunnel.port) if tunnel else None, link="", mac="")
+    shared = Tunnel(tunnel.vni, tunnel.mtu, tunnel.port, seal=tunnel.seal) if tunnel else None
+    return replace(net, tunnel=shared, link="", mac="")
 
 
 def withdraw(common: Commons, net: Network) -> None:

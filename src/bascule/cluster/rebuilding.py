@@ -73,6 +73,9 @@ def rebuild(etcd: Etcd, me: Membership, shared: Shared, wait: Callable[[], bool]
     etcd.transact({REBUILDING: coming})
     nodes = shared.nodes()
     _put(etcd, {f"{keys.SHARED}node/{node.id}": encode(node) for node in nodes})
+    ring = shared.ring()
+    if ring is not None:
+        _put(etcd, {f"{keys.SHARED}ring/{ring.id}": encode(ring)})
     contribute(etcd, me, shared)
     deadline = time.monotonic() + patience
     while _missing(etcd, nodes) and time.monotonic() < deadline and not wait():

@@ -8,14 +8,15 @@ The bridge has no address: what leaves the cluster goes by an endpoint on a brid
 """
 
 from collections.abc import Iterable
+from typing import Literal
 
-from bascule.drivers import announce, service, sysctls
+from bascule.drivers import announce, sealed, service, sysctls
 from bascule.drivers.options import Options, check_ours, flag, link_name, number
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.addresses import IPAddress
-from bascule.model.cluster import VNI_LAST, Node, Remote
+from bascule.model.cluster import VNI_LAST, Node, Remote, Seal
 from bascule.model.endpoint import Endpoint
-from bascule.model.errors import Failed, Invalid, NotImplementedHere
+from bascule.model.errors import Failed, Invalid
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.thing import (
     Address,
@@ -40,6 +41,7 @@ TRAITS = Traits("overlay", scope="global")
 MTU = "com.docker.network.driver.mtu"
 VNIS = "com.docker.network.driver.overlay.vxlanid_list"
 ENCRYPTED = "encrypted"
+ENCRYPTION = "bascule.encryption"
 PREFIX = "com.docker.network.container_iface_prefix"
 ANTISPOOF = "bascule.antispoof"
 IFNAME = "com.docker.network.endpoint.ifname"
@@ -52,10 +54,9 @@ _MTU_MIN = 1280
 
 
 def check(spec: NetworkSpec) -> Chosen:
-    """Raises Invalid and Failed; NotImplementedHere for `encrypted`, which fails closed (S6)."""
-    check_ours(spec.options, ANTISPOOF)
-    if ENCRYPTED in spec.options and flag({ENCRYPTED: spec.options[ENCRYPTED] or "true"}, ENCRYPTED, True):
-        raise NotImplementedHere(f"network {spec.name}: encrypted overlay networks are not there yet")
+    """Raises Invalid and Failed."""
+    check_ours(spec.options, ANTISPOOF, ENCRYPTION)
+    encryption(spec.options)
     flag(spec.options, ANTISPOOF, True)
     announce.wanted(spec.options)
     vni(spec.options)
@@ -74,6 +75,18 @@ def vni(options: Options) -> int:
     return found
 
 
+def encryption(options: Options) -> Seal | Literal["any"] | None:
+    """What the network is to be encrypted with; None: with nothing.  Docker's option without a value says yes."""
+    with_what = options.get(ENCRYPTION, "")
+    found = next((seal for seal in sealed.SEALS if seal == with_what), None)
+    if with_what and found is None:
+        raise Invalid(f"invalid {ENCRYPTION} {with_what}: there is {', '.join(sealed.SEALS)}")
+    asked = ENCRYPTED in options and flag({ENCRYPTED: options[ENCRYPTED] or "true"}, ENCRYPTED, True)
+    if found and ENCRYPTED in options and not asked:
+        raise Invalid(f"{ENCRYPTION}={found} and {ENCRYPTED}={options[ENCRYPTED]} contradict each other")
+    return found or ("any" if asked else None)
+
+
 def asked_mtu(options: Options) -> int:
     """The MTU that is asked for, 0 where none is."""
     mtu = number(options, MTU, 0)
@@ -82,9 +95,9 @@ def asked_mtu(options: Options) -> int:
     return mtu
 
 
-def mtu(options: Options, underlay: int, local: IPAddress) -> int:
+def mtu(options: Options, underlay: int, local: IPAddress, seal: Seal | None = None) -> int:
     """What fits through the tunnel, or what is asked for.  Raises Failed where that is more."""
-    fits = underlay - OVERHEAD[local.version]
+    fits = underlay - (sealed.OVERHEAD[local.version] + OVERHEAD[6] if seal else OVERHEAD[local.version])
     asked = asked_mtu(options)
     if asked > fits:
         raise Failed(f"MTU {asked} does not fit the path between the cluster's hosts, {fits} does")
@@ -133,8 +146,9 @@ def network(net: Network) -> list[Thing]:
 def remote(net: Network, there: Remote) -> list[Thing]:
     """Where an endpoint on another host is."""
     link = tunnel_link(net)
+    seal = net.tunnel.seal if net.tunnel else ""
     return [
-        Fdb(link, there.mac, there.via),
+        Fdb(link, there.mac, sealed.inside(seal, there.node) if seal else there.via),
         *(Neigh(link, address, there.mac) for address in there.addresses),
     ]
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bascule.drivers import find, overlay
+from bascule.drivers import find, overlay, sealed
 from bascule.engine.names import Member, View, Zone
 from bascule.engine.ports import Taken
 from bascule.model.addresses import IPAddress
-from bascule.model.cluster import Membership, Node, Remote
+from bascule.model.cluster import Membership, Node, Remote, Ring
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Invalid, NotFound
 from bascule.model.names import short
@@ -83,7 +83,16 @@ class Intent:
     def host_things(self) -> list[Thing]:
         """What is true of a member of a cluster, whatever networks it has."""
         me = self.membership()
-        return overlay.host(me.port, self.store.all(Node)) if me else []
+        if me is None:
+            return []
+        nodes = self.store.all(Node)
+        return [*self.sealed_things(me, nodes), *overlay.host(me.port, nodes)]
+
+    def sealed_things(self, me: Membership, nodes: Sequence[Node]) -> list[Thing]:
+        """What encrypts on a member, and keeps what is not encrypted out; nothing where no network is to be."""
+        vnis = {net.tunnel.vni: net.tunnel.seal for net in self.networks() if net.tunnel and net.tunnel.seal}
+        ring = next(iter(self.store.all(Ring)), None)
+        return sealed.host(me, nodes, vnis, ring) if vnis else []
 
     def network_things(self, net: Network) -> list[Thing]:
         """A network of several hosts is on those that have endpoints on it, and only there."""

@@ -5,11 +5,12 @@ Nothing here waits for other hosts.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
-from bascule.drivers import overlay
+from bascule.drivers import overlay, sealed
 from bascule.engine.decide import hashed_mac
 from bascule.engine.intent import Intent, joined, remote_member
 from bascule.engine.names import Names, Zone
@@ -17,13 +18,14 @@ from bascule.engine.services import Services
 from bascule.kernel.apply import shift
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress, IPNetwork
-from bascule.model.cluster import Membership, Node, Remote
+from bascule.model.cluster import Membership, Node, Remote, Ring
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import BasculeError, KernelError
 from bascule.model.names import link_name
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox, SandboxSpec
-from bascule.model.thing import Bridge, Thing, Vxlan
+from bascule.model.thing import Bridge, Thing, Vxlan, WireGuard, Xfrm, XfrmPolicy, XfrmState
+from bascule.store.protocol import Storable
 
 log = logging.getLogger("bascule.cluster")
 # Of more names than these at once the resolver is told as a whole.
@@ -100,7 +102,7 @@ class Shared:
     def move(self, membership: Membership) -> None:
         """This host's tunnels end at another address."""
         with self.lock:
-            nets = [net for net in self.networks() if net.tunnel and net.tunnel.local]
+            nets = [net for net in self.networks() if net.tunnel and net.tunnel.local and not net.tunnel.seal]
             links = [t for net in nets for t in overlay.network(net) if isinstance(t, Vxlan)]
             moved = [
                 replace(net, tunnel=replace(net.tunnel, local=membership.address)) for net in nets if net.tunnel
@@ -116,7 +118,8 @@ class Shared:
             for net in self.networks():
                 self.drop(net.id)
             before = self._host_things()
-            self.intent.store.commit(delete=[*self.intent.store.all(Membership), *self.nodes()])
+            kept: list[Storable] = [*self.intent.store.all(Membership), *self.intent.store.all(Ring)]
+            self.intent.store.commit(delete=[*kept, *self.nodes()])
             self._become(before, [])
             self.services.learn(())
             for box in self.services.entries().values():
@@ -124,6 +127,37 @@ class Shared:
 
     def _host_things(self) -> list[Thing]:
         return self.intent.host_things()
+
+    @contextmanager
+    def _host_changes(self) -> Iterator[None]:
+        """What is stated of the host is true when what was done inside is: a network that is encrypted is closed to
+        what is not as soon as it is known, and open when nobody knows it any more."""
+        before = self._host_things()
+        yield
+        self._become(before, self._host_things())
+
+    def ring(self) -> Ring | None:
+        """ESP's secrets, as this host knows them."""
+        return next(iter(self.intent.store.all(Ring)), None)
+
+    def turn(self, ring: Ring) -> None:
+        """ESP's secrets are *ring*'s.  What is new is there before what is old goes: no packet is lost."""
+        with self.lock:
+            if self.intent.store.get(Ring, ring.id) == ring:
+                return
+            with self._host_changes():
+                self.intent.store.commit(put=[ring])
+
+    def unsealed(self) -> list[Thing]:
+        """What is stated of encrypted networks on this host, does not hold, and could not be made to."""
+        with self.lock:
+            me = self.membership()
+            stated = self.intent.sealed_things(me, self.nodes()) if me else []
+            missing = self.kernel.missing(stated)
+            if not missing:
+                return []
+            self.kernel.add(missing)
+            return self.kernel.missing(missing)
 
     # ---- networks
 
@@ -133,9 +167,10 @@ class Shared:
             known, me = self.network(net.id), self.membership()
             if known is not None or net.tunnel is None or me is None:
                 return known or net
+            seal = net.tunnel.seal
             tunnel = replace(
                 net.tunnel,
-                local=me.address,
+                local=sealed.inside(seal, me.id) if seal else me.address,
                 port=me.port,
                 mac=hashed_mac(f"{net.id} {me.id} vtep"),
             )
@@ -144,7 +179,8 @@ class Shared:
             for other in self.intent.networks():
                 if other.name == net.name:
                     log.warning("network %s of the cluster has the name of one of this host's own", net.name)
-            self.intent.store.commit(put=[ours])
+            with self._host_changes():
+                self.intent.store.commit(put=[ours])
             self.names.publish(Zone(net.id, net.name))
             self.tell(ours, "create")
             return ours
@@ -159,7 +195,8 @@ class Shared:
                 log.warning("network %s is gone from the cluster: %s is taken off it", net.name, ep.name)
                 self.places.evict(ident, ep.sandbox)
             self.forget(ident)
-            self.intent.store.commit(delete=[net])
+            with self._host_changes():
+                self.intent.store.commit(delete=[net])
             self.names.publish(Zone(net.id, net.name, gone=True))
             self.tell(net, "destroy")
 
@@ -254,7 +291,10 @@ class Shared:
         """What can be made so is so; what is refused is told, and tried again by `repair`."""
         gone = [thing for thing in old if thing not in set(new)]
         fresh = [thing for thing in new if thing not in set(old)]
-        refusals = self.kernel.remove(gone[::-1])
+        # Other secrets come before the old ones go, and no packet is lost between the two.
+        first = [thing for thing in fresh if isinstance(thing, XfrmState | XfrmPolicy)]
+        refusals = [o for o in self.kernel.add(first) if isinstance(o, KernelError)] if first else []
+        refusals += self.kernel.remove(gone[::-1])
         refusals += [o for o in self.kernel.add(fresh) if isinstance(o, KernelError)]
         for refusal in refusals:
             log.warning("%s", refusal)
@@ -262,7 +302,10 @@ class Shared:
     def broken(self) -> bool:
         """Whether a link of the cluster's networks is not as it is stated: a look that costs one list of links."""
         nets = [net for net in self.networks() if joined(self.intent, net)]
-        links = [thing for net in nets for thing in overlay.network(net) if isinstance(thing, Bridge | Vxlan)]
+        links: list[Thing] = [
+            thing for net in nets for thing in overlay.network(net) if isinstance(thing, Bridge | Vxlan)
+        ]
+        links += [thing for thing in self._host_things() if isinstance(thing, WireGuard | Xfrm)]
         return bool(links) and bool(self.kernel.missing(links))
 
     def repair(self) -> list[str]:

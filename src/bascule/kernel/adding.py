@@ -35,11 +35,13 @@ from bascule.model.links import (
     Veth,
     Vlan,
     Vxlan,
+    WireGuard,
+    Xfrm,
 )
 from bascule.wire import rtnetlink
 from bascule.wire.netlink import Answer, Request
 
-LINKS = (Bridge, Veth, Macvlan, Ipvlan, Vlan, Vxlan, Dummy)
+LINKS = (Bridge, Veth, Macvlan, Ipvlan, Vlan, Vxlan, WireGuard, Xfrm, Dummy)
 Wired = Link | Address | Up | Route | Neigh | Fdb
 """What is made by rtnetlink alone."""
 Name = tuple[str, str]
@@ -57,10 +59,8 @@ def where(thing: Wired) -> str:
     match thing:
         case Macvlan() | Ipvlan():
             return ""  # Its parent's.
-        case Address() | Up() | Route() | Neigh() | Fdb() | Bridge() | Veth() | Vlan() | Vxlan() | Dummy():
-            return thing.ns
         case _:
-            assert_never(thing)
+            return thing.ns
 
 
 class Numbers:
@@ -266,7 +266,7 @@ class Adding:
                 return [rtnetlink.neigh(thing, self._index(place, thing.dev))]
             case Fdb():
                 return [rtnetlink.fdb(thing, self._index(place, thing.dev))]
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | WireGuard() | Xfrm() | Dummy():
                 given = self._given(thing, place)
                 # Known only now: a link is not its own parent.
                 self._planned[thing.ns, thing.name] = given.number
@@ -300,7 +300,7 @@ class Adding:
                 return rtnetlink.Numbers(
                     index, group, master=self._index(place, thing.master) if thing.master else 0
                 )
-            case Bridge() | Dummy():
+            case Bridge() | WireGuard() | Xfrm() | Dummy():
                 return rtnetlink.Numbers(index, group)
             case _:
                 assert_never(thing)
@@ -343,7 +343,7 @@ def used(thing: Wired) -> set[Name]:
             return {("", thing.parent)}
         case Vlan():
             return {(thing.ns, thing.parent)}
-        case Bridge() | Dummy():
+        case Bridge() | WireGuard() | Xfrm() | Dummy():
             return set()
         case _:
             assert_never(thing)

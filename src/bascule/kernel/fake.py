@@ -9,9 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from bascule.kernel.fakelinks import (
-    MTUS,
     OF_A_LINK,
-    PORTS_MAX,
     End,
     Place,
     born_up,
@@ -24,30 +22,28 @@ from bascule.kernel.fakelinks import (
     places_of,
     shown,
     told,
+    why_no_link,
 )
+from bascule.kernel.fakesealing import FakeSealing
 from bascule.kernel.protocol import Outcome
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import Failed, KernelError
 from bascule.model.firewall import Element, Rule, elements
 from bascule.model.hostlink import HostLink
-from bascule.model.names import LINK_NAME_MAX
 from bascule.model.thing import (
     Address,
-    Bridge,
-    Dummy,
     Fdb,
-    Ipvlan,
     Link,
-    Macvlan,
     Namespace,
     Neigh,
     Route,
+    Sealing,
     Sysctl,
     Thing,
     Up,
     Veth,
-    Vlan,
     Vxlan,
 )
 
@@ -56,8 +52,9 @@ class FakeKernel:
     """A host with nothing on it but what is said here.
 
     *routes* are those it has, *links* somebody else's links by name and kind, *addresses* the host's own, *held*
-    who keeps which port, *owners* the MACs of other machines by address.  *refuse* and *stick* tell of a thing
-    whether adding or removing it is refused (EPERM): a set's `__contains__` will do.
+    who keeps which port, *owners* the MACs of other machines by address, *seals* what it can encrypt with.
+    *refuse* and *stick* tell of a thing whether adding or removing it is refused (EPERM): a set's `__contains__`
+    will do.
     """
 
     def __init__(
@@ -68,6 +65,7 @@ class FakeKernel:
         addresses: Sequence[IPAddress] = (),
         held: Mapping[tuple[Proto, int], str] | None = None,
         owners: Mapping[IPAddress, str] | None = None,
+        seals: tuple[Seal, ...] = ("wireguard", "esp"),
         refuse: Callable[[Thing], bool] = lambda _: False,
         stick: Callable[[Thing], bool] = lambda _: False,
     ) -> None:
@@ -82,6 +80,8 @@ class FakeKernel:
         self._facts: dict[Address | Route | Neigh | Fdb, None] = {}
         self._sysctls: dict[Place, Sysctl] = {}
         self._elements: dict[tuple[str, str, tuple[str, ...]], Element] = {}
+        self._seals = seals
+        self._sealing = FakeSealing()
 
     # ---- making true
 
@@ -124,8 +124,8 @@ class FakeKernel:
         match thing:
             case Namespace():
                 return 0
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
-                return self._why_no_link(thing)
+            case _ if isinstance(thing, Link):
+                return why_no_link(thing, self._ends, self._namespaces)
             case Route():
                 return self._why_no_route(thing)
             case Address(link, address, ns) if (ns, link) in self._ends and address.version == 6:
@@ -144,36 +144,14 @@ class FakeKernel:
                 named = OF_A_LINK.fullmatch(key)
                 known = not named or named[1] in ("all", "default", "lo") or (ns, named[1]) in self._ends
                 return 0 if known else errno.ENOENT
+            case _ if isinstance(thing, Sealing):
+                end = self._ends.get(("", getattr(thing, "link", "")))
+                return self._sealing.why_not(thing, end.kind if end else "")
             case _:
                 return 0
 
     def _nowhere(self, ns: str) -> int:
         return errno.ENODEV if ns in self._namespaces else errno.ENOENT
-
-    def _why_no_link(self, thing: Link) -> int:
-        places = places_of(thing)
-        if any(ns not in self._namespaces for ns, _ in places):
-            return errno.ENOENT
-        if any(len(name) > LINK_NAME_MAX for _, name in places):
-            return errno.ERANGE
-        if any(place in self._ends for place in places):
-            return errno.EEXIST
-        mtu = getattr(thing, "mtu", 0)
-        if mtu and mtu not in MTUS:
-            return errno.EINVAL
-        parent = parent_of(thing)
-        if parent is not None and parent not in self._ends:
-            return errno.ENODEV
-        master = getattr(thing, "master", "")
-        return self._why_no_port((thing.ns, master)) if master else 0
-
-    def _why_no_port(self, master: Place) -> int:
-        if master not in self._ends:
-            return errno.ENODEV
-        if self._ends[master].kind != "bridge":
-            return errno.EOPNOTSUPP
-        ports = [end for (ns, _), end in self._ends.items() if (ns, end.master) == master]
-        return errno.EXFULL if len(ports) >= PORTS_MAX else 0
 
     def _why_no_route(self, route: Route) -> int:
         end = self._ends.get((route.ns, route.dev))
@@ -197,7 +175,7 @@ class FakeKernel:
         match thing:
             case Namespace(path):
                 self._namespaces[path] = None
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            case _ if isinstance(thing, Link):
                 here = places_of(thing)[0]
                 peer = places_of(thing)[1] if isinstance(thing, Veth) else None
                 self._ends[here] = End(kind_of(thing), thing, born_up(thing), getattr(thing, "master", ""), peer)
@@ -214,6 +192,8 @@ class FakeKernel:
                 self._facts[thing] = None
             case Sysctl(key, _, ns):
                 self._sysctls[ns, key] = thing
+            case _ if isinstance(thing, Sealing):
+                self._sealing.make(thing)
             case _:
                 self._elements |= {key_of(element): element for element in elements(thing)}
 
@@ -239,7 +219,7 @@ class FakeKernel:
                     for place in [place for place in self._ends if place[0] == path]:
                         self._drop(place)
                     self._sysctls = {place: s for place, s in self._sysctls.items() if place[0] != path}
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            case _ if isinstance(thing, Link):
                 here = places_of(thing)[0]
                 end = self._ends.get(here)
                 if end and end.thing is not None and end.kind == kind_of(thing):
@@ -250,6 +230,8 @@ class FakeKernel:
                 self._facts.pop(thing, None)
             case Sysctl():
                 pass  # It goes with its link.
+            case _ if isinstance(thing, Sealing):
+                self._sealing.unmake(thing)
             case _:
                 for element in elements(thing):
                     if self._elements.get(key_of(element)) == element:
@@ -260,6 +242,8 @@ class FakeKernel:
         end = self._ends.pop(place, None)
         if end is None:
             return
+        if not place[0]:
+            self._sealing.drop(place[1])
         self._facts = {fact: None for fact in self._facts if place_of(fact) != place}
         self._sysctls = {
             (ns, key): s
@@ -291,7 +275,7 @@ class FakeKernel:
         match thing:
             case Namespace(path):
                 return path in self._namespaces
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            case _ if isinstance(thing, Link):
                 end = self._ends.get(places_of(thing)[0])
                 return end is not None and end.thing == thing
             case Up():
@@ -301,6 +285,8 @@ class FakeKernel:
                 return thing in self._facts
             case Sysctl(key, _, ns):
                 return self._sysctls.get((ns, key)) == thing
+            case _ if isinstance(thing, Sealing):
+                return self._sealing.holds(thing)
             case _:
                 return all(self._elements.get(key_of(element)) == element for element in elements(thing))
 
@@ -316,13 +302,17 @@ class FakeKernel:
             self._drop(place)
         entries = [f for f in self._facts if isinstance(f, Route | Neigh | Fdb) and not f.ns and f not in kept]
         stale = [f for f in entries if self._ends["", f.dev].kind in ("macvlan", "ipvlan", "vxlan")]
-        self.remove([*lost, *stale])
-        return [name for _, name in gone] + [one.path for one in lost] + list(map(str, stale))
+        secret = self._sealing.unstated(kept)
+        self.remove([*lost, *stale, *secret])
+        return [name for _, name in gone] + [one.path for one in lost] + list(map(str, [*stale, *secret]))
 
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
         links = {(link.ns, link.name) for link in things if isinstance(link, Vxlan)}
         entries = (fact for fact in self._facts if isinstance(fact, Neigh | Fdb) and fact not in set(things))
-        return [fact for fact in entries if (fact.ns, fact.dev) in links]
+        return [*(e for e in entries if (e.ns, e.dev) in links), *self._sealing.unstated(things)]
+
+    def seals(self) -> tuple[Seal, ...]:
+        return self._seals
 
     def underlay(self, address: IPAddress) -> int:
         if address not in self._host_addresses():
@@ -379,7 +369,7 @@ class FakeKernel:
             lines[place[0]] += shown(place, end)
         for thing in (*self._facts, *self._sysctls.values()):
             lines[thing.ns].append(str(thing))
-        lines[""] += [str(element) for element in self._elements.values()]
+        lines[""] += [*map(str, self._elements.values()), *self._sealing.lines()]
         return "\n".join(line for path in sorted(lines) for line in sorted(lines[path]))
 
     # ---- what a kernel in memory has no part in

@@ -1,8 +1,9 @@
 """The links of the kernel in memory: what is kept of each, and what follows from a thing."""
 
+import errno
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -10,6 +11,7 @@ from bascule.kernel.protocol import Outcome
 from bascule.model.errors import KernelError
 from bascule.model.firewall import Element, Rule
 from bascule.model.hostlink import HostLink
+from bascule.model.names import LINK_NAME_MAX
 from bascule.model.thing import (
     Address,
     Bridge,
@@ -24,6 +26,8 @@ from bascule.model.thing import (
     Veth,
     Vlan,
     Vxlan,
+    WireGuard,
+    Xfrm,
 )
 
 Place = tuple[str, str]
@@ -79,7 +83,7 @@ def parent_of(thing: Link) -> Place | None:
             return ("", thing.parent)
         case Vlan():
             return (thing.ns, thing.parent)
-        case Bridge() | Veth() | Vxlan() | Dummy():
+        case Bridge() | Veth() | Vxlan() | WireGuard() | Xfrm() | Dummy():
             return None
         case _:
             assert_never(thing)
@@ -87,6 +91,34 @@ def parent_of(thing: Link) -> Place | None:
 
 def place_of(thing: Address | Up | Route | Neigh | Fdb) -> Place:
     return (thing.ns, thing.link if isinstance(thing, Address | Up) else thing.dev)
+
+
+def why_no_link(thing: Link, ends: Mapping[Place, End], namespaces: Collection[str]) -> int:
+    """The errno with which Linux refuses *thing* on a host with *ends*, or 0."""
+    places = places_of(thing)
+    if any(ns not in namespaces for ns, _ in places):
+        return errno.ENOENT
+    if any(len(name) > LINK_NAME_MAX for _, name in places):
+        return errno.ERANGE
+    if any(place in ends for place in places):
+        return errno.EEXIST
+    mtu = getattr(thing, "mtu", 0)
+    if mtu and mtu not in MTUS:
+        return errno.EINVAL
+    parent = parent_of(thing)
+    if parent is not None and parent not in ends:
+        return errno.ENODEV
+    master = getattr(thing, "master", "")
+    return _why_no_port((thing.ns, master), ends) if master else 0
+
+
+def _why_no_port(master: Place, ends: Mapping[Place, End]) -> int:
+    if master not in ends:
+        return errno.ENODEV
+    if ends[master].kind != "bridge":
+        return errno.EOPNOTSUPP
+    ports = [end for (ns, _), end in ends.items() if (ns, end.master) == master]
+    return errno.EXFULL if len(ports) >= PORTS_MAX else 0
 
 
 def lost_when_down(fact: Address | Route | Neigh | Fdb) -> bool:

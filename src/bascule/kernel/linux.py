@@ -24,13 +24,17 @@ from bascule.kernel.ports import holder
 from bascule.kernel.protocol import Outcome
 from bascule.kernel.removing import Removing
 from bascule.kernel.route_socket import RouteSocket
+from bascule.kernel.sealing import Sealing
 from bascule.kernel.survey import Survey, is_namespace, needless, sysctl_file
 from bascule.kernel.trash import Trash
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import Failed, KernelError
 from bascule.model.hostlink import HostLink
 from bascule.model.links import Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
+from bascule.model.sealing import Identity, Peer, XfrmPolicy, XfrmState
+from bascule.model.sealing import Sealing as Entry
 from bascule.model.thing import Rule, Thing
 from bascule.wire import rtnetlink
 from bascule.wire.rtstate import LinkState
@@ -57,6 +61,7 @@ class LinuxKernel:
         self._places = Places()
         self._numbers = Numbers()
         self._trash = Trash(self._places.home, group + 1)
+        self._sealing = Sealing(self._places.home, self._numbers, group)
         self._removing = Removing(self._places, self._trash, group)
         self._claims = Claims(self._places.home.routes)
         self._links = LinkWatch(self._places.home)
@@ -76,6 +81,8 @@ class LinuxKernel:
                 match kind:
                     case "rule":
                         outcomes += self._firewall.add(cast(list[Rule], run))
+                    case "sealing":
+                        outcomes += self._sealing.add(cast(list[Entry], run))
                     case "namespace":
                         outcomes += [self._add_namespace(thing) for thing in cast(list[Namespace], run)]
                     case "sysctl":
@@ -124,6 +131,8 @@ class LinuxKernel:
             match kind:
                 case "rule":
                     refusals += self._firewall.remove(cast(list[Rule], list(group)))
+                case "sealing":
+                    refusals += self._sealing.remove(cast(list[Entry], list(group)))
                 case "namespace":
                     for thing in cast(list[Namespace], list(group)):
                         refusals += self._remove_namespace(thing)
@@ -147,7 +156,9 @@ class LinuxKernel:
         kept = list(keep)
         wanted: set[Name] = {end for thing in kept if isinstance(thing, LINKS) for end in names(thing)}
         paths = {thing.path for thing in kept if isinstance(thing, Namespace)}
-        swept: list[str] = []
+        secret = self._unstated(kept)
+        self.remove(secret)
+        swept = list(map(str, secret))
         # The host's last: the other end of a pair is known by its pair, and has routes that would be in the way.
         gone = self._swept("", wanted)
         for path in sorted(paths | {ns for ns, _ in wanted if ns}):
@@ -205,13 +216,21 @@ class LinuxKernel:
     def missing(self, things: Sequence[Thing]) -> list[Thing]:
         survey = Survey(self._places)
         rules = [thing for thing in things if isinstance(thing, Rule)]
-        lost = set(self._firewall.missing(rules)) if rules else set()
-        return [
-            thing for thing in things if (thing in lost if isinstance(thing, Rule) else not survey.holds(thing))
-        ]
+        lost: set[Thing] = set(self._firewall.missing(rules)) if rules else set()
+        lost.update(self._sealing.missing([thing for thing in things if isinstance(thing, Entry)]))
+        return [t for t in things if (t in lost if isinstance(t, Rule | Entry) else not survey.holds(t))]
 
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
-        return telling.strays(Survey(self._places), things)
+        return telling.strays(Survey(self._places), things) + self._unstated(things)
+
+    def _unstated(self, things: Sequence[Thing]) -> list[Thing]:
+        """What encrypts, is ours and not among *things*."""
+        links = [state for state in Survey(self._places).links("").values() if state.group == self._group]
+        stated = set(things)
+        return [thing for thing in self._sealing.ours(links) if thing not in stated]
+
+    def seals(self) -> tuple[Seal, ...]:
+        return self._sealing.seals()
 
     def underlay(self, address: IPAddress) -> int:
         survey = Survey(self._places)
@@ -292,6 +311,7 @@ class LinuxKernel:
     def close(self) -> None:
         self._links.close()
         self._trash.close()
+        self._sealing.close()
         self._firewall.close()
         self._flows.close()
         self._claims.close()
@@ -303,6 +323,8 @@ def _request(thing: Thing) -> tuple[str, str]:
     if isinstance(thing, Wired):
         return "wired", ""
     match thing:
+        case Identity() | Peer() | XfrmState() | XfrmPolicy():
+            return "sealing", ""
         case Namespace():
             return "namespace", ""
         case Sysctl():

@@ -88,6 +88,8 @@ TRUSTED: Row = ("iifname . oifname @trusted accept", "trusted interfaces route t
 LINKED: Row = ("$ip saddr . $ip daddr . meta l4proto . th dport @linked_$ip accept", "linked though kept apart")
 # Only bridged packets are neighbour discovery here (it wants hop limit 255, RFC 4861), and only where
 # bridge-nf-call-ip6tables sends them through the IP hooks.
+# Behind eight bytes of UDP and four of VXLAN is the VNI (RFC 7348, section 5).
+SEALED = "udp dport @underlay @th,96,24 @sealed"
 DISCOVERY: Row = ("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept", "neighbours find each other")
 
 
@@ -109,11 +111,19 @@ def _inet_chains() -> Iterator[Chain]:
         "type filter hook input priority filter; policy accept;",
         # Before the answers: whoever sends to a tunnel's port could have been let in before it was one.
         *_both(("meta nfproto $proto udp dport @underlay $ip saddr != @vtep_$ip drop", "no host of ours (S7)")),
+        (f"{SEALED} iifname != @sealers drop", "encrypted networks come encrypted (S6)"),
+        ("iifname @sealers meta l4proto != udp drop", "tunnels alone come out of tunnels"),
+        ("iifname @sealers udp dport != @underlay drop", "tunnels alone come out of tunnels"),
         ESTABLISHED,
         (
             "iifname @internal_from fib daddr type local fib daddr . iif type != local drop",
             "internal networks reach the host by their gateway only",
         ),
+    )
+    yield chain(
+        "sealing",
+        "type filter hook output priority filter; policy accept;",
+        (f"{SEALED} oifname != @sealers drop", "encrypted networks leave encrypted (S6)"),
     )
     yield from _forward_chains()
 

@@ -26,7 +26,7 @@ class Declared:
         return "map" if self.value else "set"
 
     def __str__(self) -> str:
-        word = "typeof" if "@th,64,128" in self.key else "type"
+        word = "typeof" if any(part.startswith("@") for part in self.key) else "type"
         value = " : " + " . ".join(self.value) if self.value else ""
         return f'\t{self.kind} {self.name} {{ {word} {" . ".join(self.key)}{value}; comment "{self.purpose}"; }}'
 
@@ -39,6 +39,8 @@ def _declared() -> Iterator[Declared]:
     yield Declared("inet", "trusted", ("ifname", "ifname"), purpose="links that may route to a bridge")
     yield Declared("inet", "closed", ("nf_proto",), purpose="what is forwarded for our networks only")
     yield Declared("inet", "underlay", ("inet_service",), purpose="UDP ports of overlay networks")
+    yield Declared("inet", "sealed", ("@th,96,24",), purpose="networks that are encrypted between hosts, by VNI")
+    yield Declared("inet", "sealers", ("ifname",), purpose="links that encrypt")
     for version in FAMILIES:
         ip, addr = nft_family(version), f"ipv{version}_addr"
         behind = (addr, "inet_service")

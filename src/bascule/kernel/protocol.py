@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, Protocol
 
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
@@ -36,7 +37,12 @@ class Kernel(Protocol):
         ...
 
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
-        """What is on the VXLAN links among *things* and is not stated there: forwarding and neighbour entries."""
+        """What is on the VXLAN links among *things* and is not stated there: forwarding and neighbour entries; and
+        what encrypts on links of ours, or would, and is not stated."""
+        ...
+
+    def seals(self) -> tuple[Seal, ...]:
+        """What this kernel can encrypt tunnels with, which is found out by trying; the better one first."""
         ...
 
     def underlay(self, address: IPAddress) -> int:

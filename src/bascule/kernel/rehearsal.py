@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from bascule.kernel.protocol import Kernel, Outcome
 from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
@@ -35,6 +36,9 @@ class Rehearsal:
 
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
         return self._kernel.strays(things)
+
+    def seals(self) -> tuple[Seal, ...]:
+        return self._kernel.seals()
 
     def underlay(self, address: IPAddress) -> int:
         return self._kernel.underlay(address)

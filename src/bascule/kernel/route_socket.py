@@ -1,4 +1,4 @@
-"""A NETLINK_ROUTE socket: requests out, answers back, dumps whole.
+"""A netlink socket, NETLINK_ROUTE unless another is asked for: requests out, answers back, dumps whole.
 
 The kernel works through a datagram while it is being sent, so when sendmsg returns every answer is in the socket's
 buffer already, and reading them never waits.
@@ -31,10 +31,10 @@ DUMP_TRIES = 50
 class RouteSocket:
     """One socket in the namespace of the thread that makes it; any thread may use it, one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
         self._lock = threading.Lock()
         self._seq = 0
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.bind((0, 0))
             self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)

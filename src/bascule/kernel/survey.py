@@ -27,6 +27,8 @@ from bascule.model.links import (
     Veth,
     Vlan,
     Vxlan,
+    WireGuard,
+    Xfrm,
 )
 from bascule.wire import linkinfo, rtnetlink, rtstate
 from bascule.wire.rtstate import AddressState, LinkState, NeighState, RouteState
@@ -94,7 +96,7 @@ class Survey:
         match thing:
             case Namespace():
                 return is_namespace(thing.path)
-            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+            case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | WireGuard() | Xfrm() | Dummy():
                 state = self.links(thing.ns).get(thing.name)
                 return state is not None and self._link_holds(thing, state)
             case Address():
@@ -148,7 +150,7 @@ class Survey:
                 return own and state.up and state.master == self.master(thing)
             case Bridge():
                 return state.up and _agrees(state, mtu=thing.mtu, mac=thing.mac)
-            case Dummy():
+            case WireGuard() | Xfrm() | Dummy():
                 return state.up and _agrees(state, mtu=thing.mtu)
             case _:
                 assert_never(thing)

@@ -19,6 +19,8 @@ from bascule.model.links import (
     Veth,
     Vlan,
     Vxlan,
+    WireGuard,
+    Xfrm,
 )
 from bascule.model.thing import Thing
 from bascule.wire import rtnetlink
@@ -112,6 +114,10 @@ def _link(survey: Survey, path: str, state: LinkState, ends: Ends) -> Link | Non
             local = ip_address(details["local"]) if details["local"] else None
             master = names.get(state.master, "")
             return Vxlan(name, int(details["id"]), int(details["port"]), local, mtu, mac, master, path)
+        case "wireguard":
+            return WireGuard(name, mtu, path)
+        case "xfrm":
+            return Xfrm(name, int(details["if_id"], 16), mtu, path)
         case "dummy" | "ifb":
             return Dummy(name, state.kind, mtu, path)
         case _:

@@ -1,6 +1,7 @@
 """Several hosts as one: who they are, and what they tell each other.  See docs/cluster.md."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bascule.model.addresses import IPAddress, IPNetwork
 
@@ -8,6 +9,9 @@ from bascule.model.addresses import IPAddress, IPNetwork
 VXLAN_PORT = 4789
 # Docker's first; below are those that people give by hand.
 VNI_FIRST, VNI_LAST = 4096, (1 << 24) - 1
+
+Seal = Literal["wireguard", "esp"]
+"""What a tunnel's packets are encrypted with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Tunnel:
     local: IPAddress | None = None
     mac: str = ""
     blocks: tuple[IPNetwork, ...] = ()
+    seal: Literal["wireguard", "esp", ""] = ""
+    """How it is encrypted, "" where it is not; everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,21 @@ class Node:
     mtu: int
     epoch: int
     joined: int
+    seals: tuple[Seal, ...] = ()
+    """What its kernel can encrypt with."""
+    key: str = ""
+    """WireGuard's public key, in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The secrets of ESP, in hex: the previous, the current and the next.  *turns* counts how often they moved on,
+    at *turned*, which is nanoseconds since the epoch on the clock of whoever did it."""
+
+    id: str
+    secrets: tuple[str, ...] = field(repr=False)
+    turns: int
+    turned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +124,8 @@ class Membership:
     epoch: int
     joined: int
     port: int = VXLAN_PORT
+    secret: str = field(default="", repr=False)
+    """WireGuard's private key, in base64."""
     store: StoreAccess = field(default_factory=StoreAccess)
     embedded: bool = False
     """The store is the cluster's own: its hosts run it, and sign its certificates."""

@@ -195,6 +195,26 @@ class Vtep:
         return _lines(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """VXLAN packets of *vni* come and leave by a Sealer only (S6)."""
+
+    vni: int
+
+    def __str__(self) -> str:
+        return _lines(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """What passes by *link* is encrypted outside of this host; only tunnels come in by it."""
+
+    link: str
+
+    def __str__(self) -> str:
+        return _lines(self)
+
+
 Rule = (
     Forward
     | Internal
@@ -210,6 +230,8 @@ Rule = (
     | Lawful
     | Underlay
     | Vtep
+    | Sealed
+    | Sealer
 )
 
 
@@ -263,12 +285,22 @@ def elements(rule: Rule) -> tuple[Element, ...]:
             return (Element("bridge", "ports", (_quoted(port),)),)
         case Lawful():
             return _lawful(rule)
-        case Underlay(port):
-            return (Element("inet", "underlay", (str(port),)),)
-        case Vtep(address):
-            return (Element("inet", f"vtep_{nft_family(family(address))}", (str(address),)),)
+        case Underlay() | Vtep() | Sealed() | Sealer():
+            return (_tunnels(rule),)
         case _:
             assert_never(rule)
+
+
+def _tunnels(rule: Underlay | Vtep | Sealed | Sealer) -> Element:
+    match rule:
+        case Underlay(port):
+            return Element("inet", "underlay", (str(port),))
+        case Vtep(address):
+            return Element("inet", f"vtep_{nft_family(family(address))}", (str(address),))
+        case Sealed(vni):
+            return Element("inet", "sealed", (f"{vni:#x}",))
+        case Sealer(link):
+            return Element("inet", "sealers", (_quoted(link),))
 
 
 def _lawful(rule: Lawful) -> tuple[Element, ...]:

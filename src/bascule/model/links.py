@@ -150,6 +150,32 @@ class Vxlan:
 
 
 @dataclass(frozen=True, slots=True)
+class WireGuard:
+    """A WireGuard link, up.  Who it is and whom it talks to: `sealing.Identity` and `sealing.Peer`."""
+
+    name: str
+    mtu: int = 1420
+    ns: str = ""
+
+    def __str__(self) -> str:
+        return _told(self.ns, f"ip link add {self.name} mtu {self.mtu} type wireguard", self.name, "up")
+
+
+@dataclass(frozen=True, slots=True)
+class Xfrm:
+    """A link whose packets are IPsec's, up: those of the states and policies with its *number*."""
+
+    name: str
+    number: int
+    mtu: int = 1420
+    ns: str = ""
+
+    def __str__(self) -> str:
+        made = f"ip link add {self.name} mtu {self.mtu} type xfrm if_id {self.number:#x}"
+        return _told(self.ns, made, self.name, "up")
+
+
+@dataclass(frozen=True, slots=True)
 class Dummy:
     """A link with nothing behind it, up; *kind* is `dummy`, or `ifb` on a kernel without it."""
 
@@ -253,4 +279,4 @@ class Sysctl:
         return inside(self.ns, line)
 
 
-Link = Bridge | Veth | Macvlan | Ipvlan | Vlan | Vxlan | Dummy
+Link = Bridge | Veth | Macvlan | Ipvlan | Vlan | Vxlan | WireGuard | Xfrm | Dummy

@@ -12,6 +12,8 @@ from bascule.model.firewall import (
     Port,
     Publish,
     Rule,
+    Sealed,
+    Sealer,
     Together,
     Trusted,
     Underlay,
@@ -33,9 +35,12 @@ from bascule.model.links import (
     Veth,
     Vlan,
     Vxlan,
+    WireGuard,
+    Xfrm,
 )
+from bascule.model.sealing import Identity, Peer, Sealing, XfrmPolicy, XfrmState
 
-Thing = Namespace | Link | Address | Up | Route | Neigh | Fdb | Sysctl | Rule
+Thing = Namespace | Link | Address | Up | Route | Neigh | Fdb | Sysctl | Sealing | Rule
 
 __all__ = [
     "Address",
@@ -45,6 +50,7 @@ __all__ = [
     "Dummy",
     "Fdb",
     "Forward",
+    "Identity",
     "Internal",
     "Ipvlan",
     "Lawful",
@@ -55,10 +61,14 @@ __all__ = [
     "Namespace",
     "Neigh",
     "Open",
+    "Peer",
     "Port",
     "Publish",
     "Route",
     "Rule",
+    "Sealed",
+    "Sealer",
+    "Sealing",
     "Sysctl",
     "Thing",
     "Together",
@@ -69,4 +79,8 @@ __all__ = [
     "Vlan",
     "Vtep",
     "Vxlan",
+    "WireGuard",
+    "Xfrm",
+    "XfrmPolicy",
+    "XfrmState",
 ]

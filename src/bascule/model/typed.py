@@ -20,8 +20,11 @@ from bascule.model.links import (
     Veth,
     Vlan,
     Vxlan,
+    WireGuard,
+    Xfrm,
     inside,
 )
+from bascule.model.sealing import Identity, Peer, XfrmPolicy, XfrmState, gone
 from bascule.model.thing import Thing
 
 
@@ -42,7 +45,7 @@ def _ends(thing: Thing) -> list[tuple[str, str]]:
     match thing:
         case Veth():
             return [(thing.ns, thing.name), (thing.peer_ns, thing.peer)]
-        case Bridge() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+        case Bridge() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | WireGuard() | Xfrm() | Dummy():
             return [(thing.ns, thing.name)]
         case _:
             return []
@@ -68,7 +71,7 @@ def _unmade(thing: Thing, table: str) -> list[str]:
     match thing:
         case Namespace(path):
             return [f"umount {shlex.quote(path)} && rm {shlex.quote(path)}"]
-        case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | Dummy():
+        case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | WireGuard() | Xfrm() | Dummy():
             return [inside(thing.ns, f"ip link del {thing.name}")]
         case Address(link, address, ns):
             return [inside(ns, f"ip addr del {address} dev {link}")]
@@ -83,6 +86,8 @@ def _unmade(thing: Thing, table: str) -> list[str]:
             return [inside(ns, f"bridge fdb del {mac} dev {dev} dst {dst} self")]
         case Sysctl():
             return []  # It is its link's, and goes with it.
+        case Identity() | Peer() | XfrmState() | XfrmPolicy():
+            return [line] if (line := gone(thing)) else []
         case _ if isinstance(thing, Rule):
             return [_element("delete", table, e, " . ".join(e.key)) for e in reversed(elements(thing))]
         case _:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, get_args
 
-from bascule.model.cluster import Alive, Ledger, Membership, Node, Remote
+from bascule.model.cluster import Alive, Ledger, Membership, Node, Remote, Ring
 from bascule.model.container import Container, Image, Volume
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
@@ -11,7 +11,7 @@ from bascule.model.sandbox import Sandbox
 from bascule.model.service import Service
 
 Local = Network | Endpoint | Sandbox | Container | Image | Volume
-Shared = Membership | Node | Alive | Ledger | Remote | Service
+Shared = Membership | Node | Alive | Ledger | Remote | Service | Ring
 Storable = Local | Shared
 T = TypeVar(
     "T",
@@ -27,6 +27,7 @@ T = TypeVar(
     Ledger,
     Remote,
     Service,
+    Ring,
 )
 KINDS: dict[str, type[Storable]] = {kind.__name__.lower(): kind for kind in get_args(Local) + get_args(Shared)}
 """Every kind by its name in what is written."""

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import assert_never
 
 from bascule.model.addresses import IPAddress
-from bascule.model.links import Bridge, Dummy, Ipvlan, Link, Macvlan, Veth, Vlan, Vxlan
+from bascule.model.links import Bridge, Dummy, Ipvlan, Link, Macvlan, Veth, Vlan, Vxlan, WireGuard, Xfrm
 from bascule.wire.netlink import Malformed, attribute, attributes, nest, number, string, text, u8, u16, u32
 
 IFLA_LINKINFO = 18
@@ -19,6 +19,7 @@ _VETH = text(_KIND, "veth")
 _MACVLAN_MODE = 1
 _IPVLAN_MODE, _IPVLAN_FLAGS = 1, 2
 _VLAN_ID = 1
+_XFRM_IF_ID = 2
 _VXLAN_ID, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PROXY, _VXLAN_PORT, _VXLAN_LOCAL6 = 1, 4, 7, 11, 15, 17
 
 MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
@@ -34,7 +35,7 @@ def kind(thing: Link) -> str:
     match thing:
         case Dummy():
             return thing.kind
-        case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan():
+        case Bridge() | Veth() | Macvlan() | Ipvlan() | Vlan() | Vxlan() | WireGuard() | Xfrm():
             return type(thing).__name__.lower()
         case _:
             assert_never(thing)
@@ -48,7 +49,7 @@ def linkinfo(thing: Link, peer: bytes = b"") -> bytes:
     return nest(IFLA_LINKINFO, text(_KIND, kind(thing)), nest(_DATA, data) if data else b"")
 
 
-def _data(thing: Bridge | Macvlan | Ipvlan | Vlan | Vxlan | Dummy) -> bytes:
+def _data(thing: Bridge | Macvlan | Ipvlan | Vlan | Vxlan | WireGuard | Xfrm | Dummy) -> bytes:
     match thing:
         case Macvlan():
             return u32(_MACVLAN_MODE, MACVLAN_MODES[thing.mode])
@@ -58,7 +59,9 @@ def _data(thing: Bridge | Macvlan | Ipvlan | Vlan | Vxlan | Dummy) -> bytes:
             return u16(_VLAN_ID, thing.vid)
         case Vxlan():
             return _vxlan(thing)
-        case Bridge() | Dummy():
+        case Xfrm():
+            return u32(_XFRM_IF_ID, thing.number)
+        case Bridge() | WireGuard() | Dummy():
             return b""
         case _:
             assert_never(thing)
@@ -90,7 +93,9 @@ def details(thing: Link) -> Details:
                 "learning": "0",
                 "proxy": "1",
             }
-        case Bridge() | Dummy() | Veth():
+        case Xfrm():
+            return {"if_id": hex(thing.number)}
+        case Bridge() | WireGuard() | Dummy() | Veth():
             return {}
         case _:
             assert_never(thing)
@@ -117,6 +122,8 @@ def read(value: bytes) -> tuple[str, Details]:
                 "learning": str(number(data.get(_VXLAN_LEARNING, b""))),
                 "proxy": str(number(data.get(_VXLAN_PROXY, b""))),
             }
+        case "xfrm":
+            return name, {"if_id": hex(number(data.get(_XFRM_IF_ID, b"")))}
         case _:
             return name, {}
 

@@ -60,6 +60,8 @@ def part(kind: str, value: str) -> bytes:
             packed = bytes((_NF_PROTOS[value],))
         case "ether_addr":
             packed = bytes.fromhex(value.replace(":", ""))
+        case "@th,96,24":
+            packed = int(value, 16).to_bytes(3, "big")
         case "@th,64,128":
             packed = int(value, 16).to_bytes(16, "big")
         case _:

@@ -8,7 +8,22 @@ is read in `rtstate`.
 import struct
 from typing import NamedTuple, assert_never
 
-from bascule.model.links import Address, Bridge, Dummy, Fdb, Ipvlan, Link, Macvlan, Neigh, Route, Veth, Vlan, Vxlan
+from bascule.model.links import (
+    Address,
+    Bridge,
+    Dummy,
+    Fdb,
+    Ipvlan,
+    Link,
+    Macvlan,
+    Neigh,
+    Route,
+    Veth,
+    Vlan,
+    Vxlan,
+    WireGuard,
+    Xfrm,
+)
 from bascule.wire.linkinfo import linkinfo
 from bascule.wire.netlink import (
     NLM_F_APPEND,
@@ -105,7 +120,7 @@ def new_link(thing: Link, numbers: Numbers) -> list[Request]:
             return [made, set_link(index, no_link_local=True), set_link(index, up=True, mtu=mtu)]
         case Vxlan():
             made = _newlink(numbers, _named(thing.name, thing.mtu, thing.mac), linkinfo(thing))
-        case Dummy():
+        case Dummy() | WireGuard() | Xfrm():
             made = _newlink(numbers, _named(thing.name, thing.mtu, ""), linkinfo(thing))
         case Vlan():
             return [_newlink(numbers, text(IFLA_IFNAME, thing.name), linkinfo(thing), up=True)]
