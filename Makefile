@@ -4,7 +4,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 JOBS  ?= 2
 
-.PHONY: setup check format test test-unit test-root test-clients test-cluster test-vm test-long demo bench docs clean
+.PHONY: setup check format test test-unit test-root test-clients test-cluster test-vm test-vm-all test-long demo bench docs clean
 
 setup: $(VENV)/.done                ## system packages through apt, Python ones into .venv
 $(VENV)/.done: pyproject.toml packaging/setup packaging/apt-packages packaging/thin-command
@@ -40,7 +40,14 @@ test-cluster: $(VENV)/.done         ## what several hosts share, on a real etcd
 
 test-vm: $(VENV)/.done              ## what this kernel lacks, under a distribution's kernel in QEMU
 	packaging/vm-setup
+	packaging/sshd-setup
 	packaging/test-vm $(BIN)
+
+test-vm-all: $(VENV)/.done          ## the whole root tier under that kernel, and ipvlan beside a real dockerd there
+	packaging/vm-setup
+	packaging/sshd-setup
+	packaging/peer-setup
+	JOBS=$(JOBS) packaging/test-vm-all $(BIN)
 
 test-long: $(VENV)/.done            ## five times the contract's cases, longer crowds and fuzzing, more kills
 	BASCULE_CASES=5 BASCULE_CROWD=60 BASCULE_FUZZ=20 $(BIN)/pytest -q tests/clients -k "contract or crowd or fuzz"

@@ -62,7 +62,7 @@ def test_nothing_is_tracked_that_is_ours_only_by_accident() -> None:
 
 
 def test_the_scripts_are_scripts() -> None:
-    for name in ("setup", "test", "thin-command", "bench-setup", "vm-setup", "test-vm"):
+    for name in ("setup", "test", "thin-command", "bench-setup", "vm-setup", "test-vm", "test-vm-all"):
         path = ROOT / "packaging" / name
         assert path.stat().st_mode & 0o111, name
         subprocess.run(["bash", "-n", str(path)], check=True)
