@@ -248,7 +248,8 @@ class Member:
 
     def _connect(self) -> Commons:
         if self._common is None:
-            self._common = Commons(self._etcd, self.me, self.timing, self._wake.set)
+            answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
+            self._common = Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
             self._settle_blocks(self._common)
         return self._common
 
