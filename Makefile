@@ -4,7 +4,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 JOBS  ?= 2
 
-.PHONY: setup check format test test-unit test-root test-clients test-cluster test-vm test-vm-all test-long demo bench docs clean
+.PHONY: setup check format test test-unit test-root test-clients test-cluster test-vm test-vm-all test-long demo demo-cluster bench docs clean
 
 setup: $(VENV)/.done                ## system packages through apt, Python ones into .venv
 $(VENV)/.done: pyproject.toml packaging/setup packaging/apt-packages packaging/thin-command
@@ -55,6 +55,10 @@ test-long: $(VENV)/.done            ## five times the contract's cases, longer c
 
 demo: $(VENV)/.done                 ## the main job, shown and checked
 	$(BIN)/python -m demo
+
+demo-cluster: $(VENV)/.done         ## three hosts on one machine, shown and checked
+	packaging/etcd-setup
+	$(BIN)/python -m demo.cluster
 
 bench: $(VENV)/.done                ## against Debian's dockerd, in one run
 	packaging/bench-setup

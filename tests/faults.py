@@ -73,6 +73,9 @@ class FaultyKernel:
     def underlay(self, address: IPAddress) -> int:
         return self.inner.underlay(address)
 
+    def answers(self, address: IPAddress, port: int) -> bool:
+        return self.inner.answers(address, port)
+
     def guard(self, rules: Sequence[Rule]) -> None:
         self._countdown.step()
         self.inner.guard(rules)

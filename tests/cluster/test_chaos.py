@@ -128,9 +128,23 @@ def test_after_anything_has_failed_all_is_as_the_store_says(tmp_path: Path) -> N
         until(lambda: not cluster.differences(), told)
         boxes = [(net, box) for host in HOSTS for net, box in running(cluster, host)]
         assert len(boxes) > 3, told()
-        wrong = [f"{a.name}>{b.name}" for (m, a), (n, b) in permutations(boxes, 2) if reaches(a, b) != (m == n)]
-        assert wrong == [], told()
-        print(told())
+        pairs = [(a, b, m == n) for (m, a), (n, b) in permutations(boxes, 2)]
+        wrong = [pair for pair in pairs if reaches(*pair[:2]) != pair[2]]
+        # A busy machine answers late: those that were wrong have to be right at some time.
+        until(lambda: not still(wrong), lambda: "\n".join([told(), *still(wrong)]))
+
+
+Pair = tuple[Container, Container, bool]
+
+
+def still(wrong: list[Pair]) -> list[str]:
+    """Those that are wrong even now, and how."""
+    return [
+        f"{a.name} {a.daemon.netns} {a.addresses} > {b.name} {b.daemon.netns} {b.addresses}:"
+        f" {a.asks(b.name)}, {a.ping(b.addresses[0], seconds=1)}"
+        for a, b, wanted in wrong
+        if reaches(a, b) != wanted
+    ]
 
 
 def running(cluster: Cluster, host: str) -> list[tuple[str, Container]]:

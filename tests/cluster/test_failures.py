@@ -3,6 +3,7 @@
 A stream and a hundred pings a second run between two hosts while a third, the store, or a daemon goes.
 """
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +58,23 @@ def test_a_daemon_that_is_killed_and_started(cluster: Cluster, trio: list[Contai
         daemon.start()
         until(lambda: two.asks("more-one").startswith("NOERROR"))
     assert talk.lost == ""
+    everybody(trio)
+
+
+def test_a_host_without_a_daemon_keeps_its_endpoints(cluster: Cluster, trio: list[Container]) -> None:
+    one, two, three = trio
+    daemon = cluster.daemons["two"]
+    with Talk(one, two) as talk, Talk(two, three) as other:
+        daemon.kill()
+        until(lambda: cluster.state("one", "two") == "suspect")
+        # For longer than after which a host that is gone is down.
+        ended = time.monotonic() + 6
+        until(lambda: time.monotonic() > ended)
+        assert cluster.state("one", "two") == "suspect"
+        assert knows(one, two)
+        daemon.start()
+        until(lambda: cluster.state("one", "two") == "ready")
+    assert (talk.lost, other.lost) == ("", "")
     everybody(trio)
 
 

@@ -32,12 +32,23 @@ def access(store: StoreAccess) -> Access:
 class Commons:
     """Raises Unavailable where the store cannot be read; from then on reading never fails and never waits."""
 
-    def __init__(self, etcd: Etcd, me: Membership, timing: Timing, changed: Callable[[], None]) -> None:
-        """*changed* is called, on a thread of the store's, when networks, nodes or lives are others than before."""
+    def __init__(
+        self,
+        etcd: Etcd,
+        me: Membership,
+        timing: Timing,
+        changed: Callable[[], None],
+        answers: Callable[[Node], bool],
+    ) -> None:
+        """*changed* is called, on a thread of the store's, when networks, nodes or lives are others than before;
+        *answers* tells whether a host is there, whether or not its daemon is."""
         self.etcd = etcd
         self.me = me
         self._timing = timing
+        self._answers = answers
         self._gone: dict[str, float] = {}
+        self._asked: dict[str, tuple[float, bool]] = {}
+        """When a node that has gone was last asked, and whether it answered."""
         self.shared = EtcdStore(etcd, keys.SHARED)
         try:
             self.alive = EtcdStore(etcd, keys.ALIVE)
@@ -57,22 +68,30 @@ class Commons:
         return {node.id: node for node in self.shared.all(Node)}
 
     def look(self) -> None:
-        """Remember since when who has not been alive, by our own clock."""
-        now = time.monotonic()
-        for ident in self.nodes():
+        """Remember since when who has not been alive, by our own clock; and see whether one of them is there all
+        the same, only without a daemon."""
+        now, nodes = time.monotonic(), self.nodes()
+        for ident in nodes:
             if self.alive.get(Alive, ident) is not None or not self.lease.healthy():
                 self._gone.pop(ident, None)
+                self._asked.pop(ident, None)
             else:
                 self._gone.setdefault(ident, now)
+        for ident, since in self._gone.items():
+            due = max(since, self._asked.get(ident, (since, False))[0]) + self._timing.grace
+            if ident in nodes and now >= due:
+                # One at a time: who is not there lets us wait.
+                self._asked[ident] = (now, self._answers(nodes[ident]))
+                return
 
     def state(self, node: str) -> State:
         if not self.lease.healthy():
             return "unknown"
         if self.alive.get(Alive, node) is not None:
             return "ready"
-        since = self._gone.get(node)
-        # Suspected at first sight: nobody has counted the seconds before.
-        return "down" if since is not None and time.monotonic() - since >= self._timing.grace else "suspect"
+        # Suspected at first sight: nobody has counted the seconds before.  What runs on a host needs no daemon, so
+        # while the host itself answers nothing is taken from it.
+        return "suspect" if self._asked.get(node, (0.0, True))[1] else "down"
 
     def speaker(self) -> bool:
         """Whether it is this node that does what one of all has to do."""

@@ -262,7 +262,8 @@ class Member:
 
     def _connect(self) -> Commons:
         if self._common is None:
-            self._common = Commons(self._etcd, self.me, self.timing, self._wake.set)
+            answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
+            self._common = Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
             self._settle_blocks(self._common)
             sealing.introduce(self._common, self.shared, self.me)
         return self._common

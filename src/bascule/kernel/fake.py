@@ -374,6 +374,10 @@ class FakeKernel:
 
     # ---- what a kernel in memory has no part in
 
+    def answers(self, address: IPAddress, port: int) -> bool:  # noqa: ARG002 -- whoever is asked
+        """There is no other host."""
+        return False
+
     def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
         """There are none."""
 

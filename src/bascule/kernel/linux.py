@@ -20,7 +20,7 @@ from bascule.kernel.firewall import Firewall
 from bascule.kernel.linkwatch import LinkWatch, told
 from bascule.kernel.netfilter import Netfilter
 from bascule.kernel.place import Place, Places
-from bascule.kernel.ports import holder
+from bascule.kernel.ports import answers, holder
 from bascule.kernel.protocol import Outcome
 from bascule.kernel.removing import Removing
 from bascule.kernel.route_socket import RouteSocket
@@ -239,6 +239,9 @@ class LinuxKernel:
             if state.index in having:
                 return state.mtu
         raise Failed(f"no link of this host has the address {address}")
+
+    def answers(self, address: IPAddress, port: int) -> bool:
+        return self._places.home.inside(lambda: answers(address, port))
 
     def routes(self) -> list[IPNetwork]:
         return self._claims.networks()

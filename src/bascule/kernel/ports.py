@@ -1,4 +1,4 @@
-"""Who holds a port.  Asked of the kernel by binding it, and of /proc for a name."""
+"""Who holds a port: asked of the kernel by binding it, and of /proc for a name.  Whether another host has one."""
 
 import errno
 import os
@@ -18,6 +18,8 @@ _TYPES: dict[Proto, tuple[int, int]] = {
     "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
 }
 _TCP_LISTEN = "0A"
+# Seconds for which another host is waited for.
+_ANSWERED_WITHIN = 0.5
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
@@ -87,3 +89,14 @@ def _sockets(process: Path) -> Iterator[str]:
             continue  # Closed meanwhile.
         if match:
             yield match[1]
+
+
+def answers(address: IPAddress, port: int) -> bool:
+    """Whether a host at *address* says anything to a TCP connection, in the namespace of the calling thread."""
+    try:
+        with socket.create_connection((str(address), port), timeout=_ANSWERED_WITHIN):
+            return True
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False

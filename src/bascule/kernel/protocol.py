@@ -49,6 +49,10 @@ class Kernel(Protocol):
         """The MTU of the host's link that has *address*.  Raises Failed where none has it."""
         ...
 
+    def answers(self, address: IPAddress, port: int) -> bool:
+        """Whether another host says anything to a TCP connection, if only no; it waits half a second for it."""
+        ...
+
     def guard(self, rules: Sequence[Rule]) -> None:
         """Replace the whole rule set and its elements by ours with exactly *rules*, in one transaction.
 

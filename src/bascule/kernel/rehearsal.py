@@ -43,6 +43,9 @@ class Rehearsal:
     def underlay(self, address: IPAddress) -> int:
         return self._kernel.underlay(address)
 
+    def answers(self, address: IPAddress, port: int) -> bool:
+        return self._kernel.answers(address, port)
+
     def guard(self, rules: Sequence[Rule]) -> None:
         """The rule set is whole already."""
 
