@@ -103,6 +103,9 @@ class FaultyKernel:
     def addresses(self, ns: str, link: str) -> list[IPInterface]:
         return self.inner.addresses(ns, link)
 
+    def await_address(self, ns: str, link: str, seconds: float) -> bool:
+        return self.inner.await_address(ns, link, seconds)
+
     def nature(self, link: str) -> str:
         return self.inner.nature(link)
 

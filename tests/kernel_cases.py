@@ -576,7 +576,20 @@ def a_link_with_nothing_behind_it(kernel: Kernel, box: str) -> None:  # noqa: AR
     assert "dm-case" not in kernel.links()
 
 
+def an_address_that_leads_off_a_link_is_awaited(kernel: Kernel, box: str) -> None:
+    link = Dummy("dm-case")
+    kernel.add([link, Sysctl("net/ipv6/conf/dm-case/disable_ipv6", "0")])
+    assert not kernel.await_address("", "dm-case", 0.0)
+    kernel.add([Address("dm-case", ip_interface("10.1.0.1/24")), Address("dm-case", ip_interface("fe80::7/64"))])
+    assert not kernel.await_address("", "dm-case", 0.01)
+    kernel.add([Address("dm-case", ip_interface("fd01::1/64"))])
+    assert kernel.await_address("", "dm-case", 0.0)
+    assert not kernel.await_address(box, "eth0", 0.0)
+    assert kernel.remove([link]) == []
+
+
 CASES: tuple[Case, ...] = (
+    an_address_that_leads_off_a_link_is_awaited,
     a_macvlan_is_born_in_its_namespace_and_goes_from_it,
     a_macvlan_of_a_parent_that_is_not_there_is_refused,
     a_link_with_nothing_behind_it,

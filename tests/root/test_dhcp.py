@@ -4,79 +4,19 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.root.dhcp_ground import OPTIONS, ROUTER, Server, answers, clients, macvlan, network, shown
 from tests.root.ground import DaemonGround, Refused, until
-
-from bascule.kernel import namespaces
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root"),
     pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq (apt-get install dnsmasq-base)"),
 ]
-
-ROUTER = ("--enable-ra", "--dhcp-range=fd07::,ra-only,64,2m")
-OPTIONS = {"com.docker.network.bridge.name": "br-lan"}
-
-
-class Server:
-    """dnsmasq on 10.7.0.1, at the other end of the host's uplink; it may come and go."""
-
-    def __init__(self, ground: DaemonGround) -> None:
-        self.directory = ground.directory.with_name(ground.directory.name + "-lan")
-        self.directory.mkdir()
-        self.path = str(self.directory / "netns")
-        namespaces.make(self.path, lambda: None)
-        self._log = self.directory / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-        ground.sh(
-            "ip link add br-lan type bridge; ip link set br-lan up;"
-            f"ip link add up0 master br-lan type veth peer name lan0 netns {self.path}; ip link set up0 up"
-        )
-        ground.sh("ip link set lo up; ip link set lan0 up; ip addr add 10.7.0.1/24 dev lan0", self.path)
-
-    def start(self, first: int = 50, last: int = 60, *more: str) -> None:
-        self._process = subprocess.Popen(
-            [
-                *("nsenter", f"--net={self.path}", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
-                *(
-                    "--port=0",
-                    "--user=root",
-                    "--interface=lan0",
-                    "--bind-interfaces",
-                    "--log-dhcp",
-                    "--dhcp-authoritative",
-                ),
-                *(f"--log-facility={self._log}", f"--dhcp-leasefile={self.directory}/leases", "--pid-file="),
-                f"--dhcp-range=10.7.0.{first},10.7.0.{last},255.255.255.0,2m",
-                *more,
-            ],
-        )
-        until(lambda: "DHCP, IP range" in self.said())
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
-            self._process = None
-            self._log.unlink()
-
-    def said(self) -> str:
-        return self._log.read_text() if self._log.exists() else ""
-
-    def count(self, what: str) -> int:
-        return len(re.findall(rf"{what}\(lan0\)", self.said()))
-
-    def close(self) -> None:
-        self.stop()
-        namespaces.drop(self.path)
-        shutil.rmtree(self.directory)
 
 
 @pytest.fixture
@@ -97,21 +37,6 @@ def server(ground: DaemonGround) -> Iterator[Server]:
         yield made
     finally:
         made.close()
-
-
-def network(ground: DaemonGround) -> None:
-    ipam = {"Driver": "dhcp"}
-    ground.ask("POST", "/networks/create", {"Name": "lan", "IPAM": ipam, "Options": OPTIONS})
-
-
-def shown(ground: DaemonGround, name: str) -> dict[str, Any]:
-    """What inspect tells of the container's place on the network."""
-    found: dict[str, Any] = ground.ask("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"]["lan"]
-    return found
-
-
-def clients(ground: DaemonGround) -> list[int]:
-    return [pid for pid, words in ground.processes().items() if "udhcpc" in words]
 
 
 def test_an_endpoint_has_the_address_that_the_server_gave_it(ground: DaemonGround, server: Server) -> None:
@@ -231,22 +156,16 @@ def test_an_exhausted_server_refuses_one_more(ground: DaemonGround, server: Serv
     [
         ({"IPAM": {"Driver": "dhcp", "Config": [{"Subnet": "10.7.0.0/24"}]}}, "400 .*takes no subnet"),
         ({"IPAM": {"Driver": "dhcp"}, "EnableIPv6": True}, "400 .*gives a bridge IPv4 addresses alone"),
-        ({"IPAM": {"Driver": "dhcp"}, "EnableIPv4": False, "EnableIPv6": True}, "400 .*gives IPv4 addresses"),
+        (
+            {"IPAM": {"Driver": "dhcp"}, "EnableIPv4": False, "EnableIPv6": True},
+            "400 .*gives a bridge IPv4 addresses alone",
+        ),
+        ({"IPAM": {"Driver": "dhcp"}, "EnableIPv4": False}, "400 .*there are to be none"),
     ],
 )
 def test_what_a_server_decides_is_not_asked_of_us(ground: DaemonGround, body: dict[str, object], why: str) -> None:
     with pytest.raises(Refused, match=why):
         ground.ask("POST", "/networks/create", {"Name": "lan", "Options": OPTIONS, **body})
-
-
-def macvlan(ground: DaemonGround, **more: object) -> None:
-    """`lan`, on a link that leads to the server's bridge."""
-    # As on a host without br_netfilter; with it, a host that only forwards because of us drops what others bridge.
-    ground.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true")
-    ground.sh("sysctl -qw net.bridge.bridge-nf-call-ip6tables=0 2>/dev/null || true")
-    ground.sh("ip link add lan9 master br-lan type veth peer name up9; ip link set lan9 up; ip link set up9 up")
-    body = {"Name": "lan", "Driver": "macvlan", "IPAM": {"Driver": "dhcp"}, "Options": {"parent": "up9"}}
-    ground.ask("POST", "/networks/create", {**body, **more})
 
 
 def test_a_macvlan_endpoint_has_a_lease_too(ground: DaemonGround, server: Server) -> None:
@@ -265,7 +184,7 @@ def test_a_lease_outlives_its_parent_link(ground: DaemonGround, server: Server) 
     until(lambda: ground.ask("GET", "/networks/lan").get("Status") == {"bascule.parent": "up9 is gone"})
     ground.sh("ip link add lan9 master br-lan type veth peer name up9; ip link set lan9 up; ip link set up9 up")
     until(lambda: f"inet {before['IPAddress']}/24" in ground.sh("ip -o addr", ground.sandbox("box")), ground.said)
-    until(lambda: _answers(ground, server, before["IPAddress"]), ground.said)
+    until(lambda: answers(ground, server, before["IPAddress"]), ground.said)
     # It renews as if nothing had been.
     asked = server.count("DHCPACK")
     os.kill(client, signal.SIGUSR1)
@@ -291,7 +210,7 @@ def test_an_endpoint_has_an_address_of_the_prefix_that_a_router_advertises(
     (member,) = ground.ask("GET", "/networks/lan")["Containers"].values()
     assert member["IPv6Address"] == f"{end['GlobalIPv6Address']}/64"
     # The router reaches it by that, and is its way out.
-    until(lambda: _answers(ground, server, end["GlobalIPv6Address"]))
+    until(lambda: answers(ground, server, end["GlobalIPv6Address"]))
     until(lambda: "default via fe80:" in ground.sh("ip -6 route show default", ground.sandbox("box")))
     ground.kill()
     ground.start()
@@ -308,8 +227,3 @@ def test_without_ipv6_what_routers_advertise_is_not_taken(ground: DaemonGround, 
     until(lambda: server.count("RTR-ADVERT") > 0)
     assert ground.sh("ip -6 -o addr show dev eth0; ip -6 route show dev eth0", ground.sandbox("box")) == ""
     assert shown(ground, "box")["GlobalIPv6Address"] == ""
-
-
-def _answers(ground: DaemonGround, server: Server, address: str) -> bool:
-    said = ground.sh(f"ping -q -c 1 -W 1 {address} >/dev/null 2>&1 && echo yes || echo no", server.path)
-    return said.strip() == "yes"

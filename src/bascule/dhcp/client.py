@@ -1,9 +1,8 @@
-"""A lease for each endpoint, kept alive by an udhcpc (BusyBox's DHCP client) of its own in its namespace.
+"""A lease for each endpoint and family, kept alive by a client of its own (dhcp.programs) in its namespace.
 
 The processes outlive the daemon, as containers do: renewing must not stop for its restart.  Each has a directory
-below the exec root.  There lies `tell`, the script that udhcpc runs at each event (udhcpc's own interface), which
-writes `lease` in one rename; `pid` and `words` say who it is.  One thread watches all of them: for leases that were
-written or run out, and for processes that ended, which are begun again.
+below the exec root.  There lies `lease`, which it has written; `pid` and `words` say who it is.  One thread watches
+all of them: for leases that were written or run out, and for processes that ended, which are begun again.
 """
 
 import logging
@@ -13,33 +12,26 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bascule.engine.leases import Wanted
+from bascule.dhcp.programs import PAUSE, RELEASES, TRIES, prepare
+from bascule.engine.leases import Tell, Wanted
 from bascule.kernel import inotify
-from bascule.model.addresses import ip_address, ip_interface
+from bascule.model.addresses import FAMILIES, Family, ip_address, ip_interface
 from bascule.model.endpoint import Lease
-from bascule.model.errors import Failed
+from bascule.model.errors import BasculeError, Failed
 
 log = logging.getLogger(__name__)
 
-# Four questions, a second apart: a server on the segment answers in milliseconds, and a user waits for this.
-TRIES, PAUSE = 4, 1
 PATIENCE = 10.0
 """Seconds after which a client that has neither a lease nor ended is given up."""
 RELEASE_PATIENCE = 2.0
 AGAIN = 1.0
 """Seconds before a client that ended is begun again."""
 
-_TELL = """\
-#!/bin/sh
-# udhcpc runs this at each event, with what it was given in the environment.
-cd "${0%/*}" || exit
-case $1 in
-bound | renew) printf '%s\\n' "$ip/${mask:-32}" "${router%% *}" "$serverid" "${lease:-0}" >new && mv new lease ;;
-esac
-"""
+Key = tuple[str, Family]
+"""An endpoint's id, and a family."""
 
 
 class DhcpClient:
@@ -49,16 +41,18 @@ class DhcpClient:
         self._root = Path(exec_root) / "dhcp"
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._kept: dict[str, _Client] = {}
-        self._tell: Callable[[str, Lease | None], None] = lambda _endpoint, _lease: None
+        self._kept: dict[Key, _Client] = {}
+        self._tell: Tell = lambda _endpoint, _family, _lease: None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._watching: threading.Thread | None = None
         self._closed = False
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for place in self._root.iterdir():
-            client = _Client(place)
+            endpoint, _, version = place.name.partition(".")
+            family: Family = 6 if version else 4
+            client = _Client(place, family)
             if client.find():
-                self._kept[place.name] = client
+                self._kept[endpoint, family] = client
             else:
                 shutil.rmtree(place)
         if self._kept:
@@ -81,16 +75,16 @@ class DhcpClient:
 
     def release(self, endpoint: str) -> None:
         with self._lock:
-            client = self._kept.pop(endpoint, None)
-        if client:
+            clients = [client for family in FAMILIES if (client := self._kept.pop((endpoint, family), None))]
+        for client in clients:
             client.end()
             os.eventfd_write(self._wake, 1)
 
-    def kept(self) -> Mapping[str, Lease | None]:
+    def kept(self) -> Mapping[Key, Lease | None]:
         with self._lock:
-            return {endpoint: client.lease for endpoint, client in self._kept.items()}
+            return {key: client.lease for key, client in self._kept.items()}
 
-    def on_change(self, tell: Callable[[str, Lease | None], None]) -> None:
+    def on_change(self, tell: Tell) -> None:
         self._tell = tell
 
     def close(self) -> None:
@@ -106,11 +100,12 @@ class DhcpClient:
         os.close(self._wake)
 
     def _begin(self, wanted: Wanted, *, once: bool) -> "_Client":
-        client = _Client(self._root / wanted.endpoint)
+        name = wanted.endpoint if wanted.family == 4 else f"{wanted.endpoint}.{wanted.family}"
+        client = _Client(self._root / name, wanted.family)
         client.awaited = once
         client.begin(wanted, once=once)
         with self._lock:
-            self._kept[wanted.endpoint] = client
+            self._kept[wanted.endpoint, wanted.family] = client
         self._watch()
         return client
 
@@ -136,8 +131,8 @@ class DhcpClient:
                 os.eventfd_read(self._wake)
             except BlockingIOError:
                 pass
-            for endpoint, client in clients:
-                self._look(endpoint, client)
+            for key, client in clients:
+                self._look(key, client)
 
     @staticmethod
     def _until_the_next(clients: "Iterable[_Client]") -> float | None:
@@ -145,23 +140,24 @@ class DhcpClient:
         soon = [end for end in ends if end is not None]
         return max(0.0, min(soon) - time.time()) * 1000 if soon else None
 
-    def _look(self, endpoint: str, client: "_Client") -> None:
+    def _look(self, key: Key, client: "_Client") -> None:
         with self._changed:
-            if self._kept.get(endpoint) is not client:
+            if self._kept.get(key) is not client:
                 return
             before, told_already = client.lease, client.awaited
             client.look(time.time())
             now = client.lease
             self._changed.notify_all()
         if now != before and not told_already:
-            self._tell(endpoint, now)
+            self._tell(*key, now)
 
 
 class _Client:
-    """One udhcpc, in *place*."""
+    """One client, in *place*."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, family: Family) -> None:
         self._place = place
+        self._family = family
         self._pid = 0
         self._pidfd = -1
         self._inotify = -1
@@ -174,15 +170,11 @@ class _Client:
     def begin(self, wanted: Wanted, *, once: bool) -> None:
         """It asks.  With *once* it ends when nobody answers; without, it asks for ever."""
         self._place.mkdir(parents=True, exist_ok=True)
-        tell = self._place / "tell"
-        tell.write_text(_TELL)
-        tell.chmod(0o700)
-        self._words = [
-            *_udhcpc(),
-            *("-f", "-R", "-C", "-i", wanted.link, "-s", str(tell), "-t", str(TRIES), "-T", str(PAUSE), "-A", "5"),
-            *("-x", f"0x3d:{wanted.client}", "-x", f"hostname:{wanted.hostname}"),
-        ]
-        self._words = ["nsenter", f"--net={wanted.key}", "--", *self._words]
+        try:
+            self._words = prepare(wanted, self._place)
+        except BasculeError:
+            shutil.rmtree(self._place)
+            raise
         (self._place / "words").write_text("\0".join(self._words))
         self._start(["-n"] if once else [])
 
@@ -206,7 +198,7 @@ class _Client:
             running = Path(f"/proc/{self._pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         except (OSError, ValueError):
             return False
-        if str(self._place / "tell") not in running:
+        if not any(word.startswith(f"{self._place}/") for word in running):
             return False
         self._open()
         self.look(time.time())
@@ -246,13 +238,27 @@ class _Client:
         """It has given the address back and ended."""
         self._again = 0.0
         if self._pidfd >= 0:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                signal.pidfd_send_signal(self._pidfd, number)
+            for number in (RELEASES[self._family], signal.SIGKILL):
+                self._send(number)
                 if select.select([self._pidfd], [], [], RELEASE_PATIENCE)[0]:
                     break
             self._reap()
         self.close()
         shutil.rmtree(self._place, ignore_errors=True)
+
+    def _send(self, number: int) -> None:
+        """The client's own process is the one that we began, or (in a process namespace) the child of that."""
+        if self._family == 4:
+            signal.pidfd_send_signal(self._pidfd, number)
+            return
+        try:
+            inside = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
+            for pid in map(int, inside):
+                os.kill(pid, number)
+            if not inside:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            return  # It has ended meanwhile.
 
     def _reap(self) -> None:
         try:
@@ -266,16 +272,6 @@ class _Client:
         self._pidfd = self._inotify = -1
 
     close = _close
-
-
-def _udhcpc() -> list[str]:
-    found = shutil.which("udhcpc")
-    if found:
-        return [found]
-    busybox = shutil.which("busybox")
-    if busybox:
-        return [busybox, "udhcpc"]
-    raise Failed("--ipam-driver dhcp needs udhcpc, and there is none (apt-get install udhcpc or busybox-static)")
 
 
 def _read(file: Path, now: float) -> Lease | None:

@@ -339,9 +339,9 @@ class Engine:
         return self._with_lease(net, joined, box, beside) if leased(net) else joined
 
     def _with_lease(self, net: Network, ep: Endpoint, box: Sandbox, beside: Beside | None) -> Endpoint:
-        """*ep* with the address that a server gave it.  Waits, and therefore holds no lock."""
+        """*ep* with the addresses that servers gave it.  Waits, and therefore holds no lock."""
         try:
-            self._leasing.obtain(ep, box)
+            self._leasing.obtain(net, ep, box)
         except BasculeError as refusal:
             self.disconnect(net.id, box.id, beside=beside and beside.undone())
             raise Failed(f"network {net.name}: {refusal}") from refusal

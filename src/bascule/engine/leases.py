@@ -1,23 +1,27 @@
-"""What the engine asks of whoever gets addresses from a DHCP server.  `dhcp.client.DhcpClient` keeps these promises
-with a process for each endpoint; NoLeases is for engines without it."""
+"""What the engine asks of whoever gets addresses from DHCP servers.  `dhcp.client.DhcpClient` keeps these promises
+with a process for each endpoint and family; NoLeases is for engines without it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from bascule.model.addresses import Family
 from bascule.model.endpoint import Lease
 from bascule.model.errors import Failed
 
 DRIVER = "dhcp"
 """The IPAM driver's name: --ipam-driver dhcp."""
 
+Tell = Callable[[str, Family, Lease | None], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A lease for one endpoint: asked for on *link* in the namespace at *key*, as *client* (an identifier in hex,
-    the same for a container on a network each time) and *hostname*."""
+    """A lease of a family for one endpoint: asked for on *link* in the namespace at *key*, as *client* (16 bytes in
+    hex, the same for a container on a network each time) and *hostname*."""
 
     endpoint: str
+    family: Family
     key: str
     link: str
     client: str
@@ -27,7 +31,7 @@ class Wanted:
 class Leases(Protocol):
     def obtain(self, wanted: Wanted) -> Lease | None:
         """A lease, kept alive from now on.  Takes as long as the server does; raises Failed when none answers in
-        time, and then nothing is left."""
+        time, and then nothing is left of the question."""
         ...
 
     def resume(self, wanted: Wanted) -> None:
@@ -35,14 +39,14 @@ class Leases(Protocol):
         ...
 
     def release(self, endpoint: str) -> None:
-        """The address is given back, and nobody asks any more.  Not an error if nobody did."""
+        """Its addresses are given back, and nobody asks any more.  Not an error if nobody did."""
         ...
 
-    def kept(self) -> Mapping[str, Lease | None]:
+    def kept(self) -> Mapping[tuple[str, Family], Lease | None]:
         """The endpoints for which leases are kept alive, perhaps since an earlier daemon, and those leases."""
         ...
 
-    def on_change(self, tell: Callable[[str, Lease | None], None]) -> None:
+    def on_change(self, tell: Tell) -> None:
         """From now on *tell* hears of each lease that is new or another than before, but for those that `obtain`
         returns; None: it ran out."""
         ...
@@ -60,10 +64,10 @@ class NoLeases:
     def release(self, endpoint: str) -> None:
         """There is nothing to give back."""
 
-    def kept(self) -> Mapping[str, Lease | None]:
+    def kept(self) -> Mapping[tuple[str, Family], Lease | None]:
         return {}
 
-    def on_change(self, tell: Callable[[str, Lease | None], None]) -> None:
+    def on_change(self, tell: Tell) -> None:
         """Nothing ever changes."""
 
 

@@ -46,8 +46,8 @@ def _check_leases(spec: NetworkSpec) -> None:
         raise Invalid(f"network {spec.name}: the {spec.driver} driver takes no addresses from a DHCP server")
     if spec.pools:
         raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} takes no subnet: the server chooses")
-    if spec.ipv4 is False:
-        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives IPv4 addresses")
+    if spec.ipv4 is False and not spec.ipv6:
+        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives addresses, and there are to be none")
     if spec.ipv6 and not spec.config_only and not find(spec.driver).TRAITS.advertised:
         raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives a {spec.driver} IPv4 addresses alone")
 

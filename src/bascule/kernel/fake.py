@@ -348,9 +348,11 @@ class FakeKernel:
     def addresses(self, ns: str, link: str) -> list[IPInterface]:
         return self._addresses_at((ns, link))
 
+    def await_address(self, ns: str, link: str, seconds: float) -> bool:  # noqa: ARG002 -- nobody else adds any
+        return any(a.version == 6 and not a.is_link_local for a in self.addresses(ns, link))
+
     def nature(self, link: str) -> str:
-        end = self._ends.get(("", link))
-        return end.kind if end and end.thing is None else ""
+        return end.kind if (end := self._ends.get(("", link))) and end.thing is None else ""
 
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
         return {a: mac for a, mac in self._owners.items() if a in addresses and mac not in but}
@@ -362,9 +364,7 @@ class FakeKernel:
 
     def dump(self) -> str:
         """Somebody else's links are not in it, what was put on them is."""
-        lines: dict[str, list[str]] = {}
-        for path in self._namespaces:
-            lines[path] = [str(Namespace(path))] if path else []
+        lines = {path: [str(Namespace(path))] if path else [] for path in self._namespaces}
         for place, end in self._ends.items():
             lines[place[0]] += shown(place, end)
         for thing in (*self._facts, *self._sysctls.values()):

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from bascule.kernel import asking, carrier, conntrack, journal, namespaces, nature, telling
+from bascule.kernel import arriving, asking, carrier, conntrack, journal, namespaces, nature, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
@@ -269,6 +269,12 @@ class LinuxKernel:
             return [state.address for state in survey.addresses(ns) if state.index == index]
         except KernelError:
             return []  # The namespace has gone.
+
+    def await_address(self, ns: str, link: str, seconds: float) -> bool:
+        try:
+            return arriving.await_address(self._places.at(ns), link, seconds)
+        except KernelError:
+            return False  # The namespace has gone.
 
     def nature(self, link: str) -> str:
         state = self._places.home.link(link)

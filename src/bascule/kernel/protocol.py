@@ -93,6 +93,11 @@ class Kernel(Protocol):
         """The addresses that *link* in the namespace at *ns* has, whoever gave it those."""
         ...
 
+    def await_address(self, ns: str, link: str, seconds: float) -> bool:
+        """Whether *link* in the namespace at *ns* has an IPv6 address that leads off it, perhaps one that is still
+        looked for elsewhere; waits up to *seconds* for that."""
+        ...
+
     def nature(self, link: str) -> str:
         """`wireless`, or the name of the device's driver, of the host's *link*; "" where it is of another kind or
         nobody can tell."""

@@ -88,11 +88,14 @@ class Endpoint:
     reaches: tuple[tuple[IPAddress, Proto, int], ...] = ()
     """What this one may open on *linked* where the network's containers are kept apart: their exposed ports."""
     spec: EndpointSpec = field(default_factory=EndpointSpec)
-    lease: Lease | None = None
-    """Where the addresses are from, on a network whose addresses a DHCP server gives."""
+    leases: tuple[Lease, ...] = ()
+    """Where the addresses are from, on a network whose addresses DHCP servers give: one a family at most."""
 
     def address(self, version: Family) -> IPInterface | None:
         return next((a for a in self.addresses if a.version == version), None)
 
     def gateway(self, version: Family) -> IPAddress | None:
         return next((g for g in self.gateways if g.version == version), None)
+
+    def lease(self, version: Family) -> Lease | None:
+        return next((lease for lease in self.leases if lease.address.version == version), None)

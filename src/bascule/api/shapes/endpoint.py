@@ -122,10 +122,12 @@ def show(
 
 def _lease(ep: Endpoint | None) -> dict[str, str]:
     """What Docker has no field for: whose lease an address is, and until when."""
-    if ep is None or ep.lease is None:
-        return {}
-    until = ep.lease.since + ep.lease.seconds * 1_000_000_000
-    return {"bascule.dhcp.server": ep.lease.server, "bascule.dhcp.until": times.rfc3339(until)}
+    found: dict[str, str] = {}
+    for lease in ep.leases if ep else ():
+        which = "dhcp" if lease.address.version == 4 else "dhcpv6"
+        until = times.rfc3339(lease.since + lease.seconds * 1_000_000_000)
+        found |= {f"bascule.{which}.server": lease.server, f"bascule.{which}.until": until}
+    return found
 
 
 def _gateway(ep: Endpoint | None, version: int) -> str:
