@@ -44,8 +44,12 @@ ENCRYPTED = "encrypted"
 ENCRYPTION = "bascule.encryption"
 PREFIX = "com.docker.network.container_iface_prefix"
 ANTISPOOF = "bascule.antispoof"
+MULTICAST = "bascule.multicast"
 IFNAME = "com.docker.network.endpoint.ifname"
 SYSCTLS = "com.docker.network.endpoint.sysctls"
+
+ANYBODY = "00:00:00:00:00:00"
+"""VXLAN's word for every MAC that has no entry (drivers/net/vxlan: vxlan_xmit)."""
 
 # What VXLAN adds: an outer Ethernet header's worth of the inner frame (14), VXLAN (8), UDP (8), and IP (20 or 40).
 OVERHEAD = {4: 50, 6: 70}
@@ -55,7 +59,8 @@ _MTU_MIN = 1280
 
 def check(spec: NetworkSpec) -> Chosen:
     """Raises Invalid and Failed."""
-    check_ours(spec.options, ANTISPOOF, ENCRYPTION)
+    check_ours(spec.options, ANTISPOOF, ENCRYPTION, MULTICAST)
+    multicast(spec.options)
     encryption(spec.options)
     flag(spec.options, ANTISPOOF, True)
     announce.wanted(spec.options)
@@ -151,6 +156,21 @@ def remote(net: Network, there: Remote) -> list[Thing]:
         Fdb(link, there.mac, sealed.inside(seal, there.node) if seal else there.via),
         *(Neigh(link, address, there.mac) for address in there.addresses),
     ]
+
+
+def multicast(options: Options) -> bool:
+    """Whether what is for a group goes to all hosts that are on the network."""
+    return flag(options, MULTICAST, False)
+
+
+def groups(net: Network, there: Iterable[Remote]) -> list[Thing]:
+    """Each host that has one of *there* gets a copy of what is for a group: the sender makes them.  So it is with what
+    is for everybody and for nobody known: VXLAN has one word for the three."""
+    if not multicast(net.options):
+        return []
+    seal = net.tunnel.seal if net.tunnel else ""
+    ends = dict.fromkeys(sealed.inside(seal, one.node) if seal else one.via for one in there)
+    return [Fdb(tunnel_link(net), ANYBODY, end) for end in ends]
 
 
 def endpoint(net: Network, ep: Endpoint) -> list[Thing]:

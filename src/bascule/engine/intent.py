@@ -100,8 +100,10 @@ class Intent:
             return []
         things = find(net.driver).network(net)
         if net.tunnel:
-            for one in self.store.where(Remote, "network", net.id):
+            remotes = self.store.where(Remote, "network", net.id)
+            for one in remotes:
                 things += overlay.remote(net, one)
+            things += overlay.groups(net, remotes)
         return things
 
     def made_things(self, net: Network) -> list[Thing]:

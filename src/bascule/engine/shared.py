@@ -234,16 +234,20 @@ class Shared:
                 return
             new = [one for one in put if self.intent.store.get(Remote, one.id) != one]
             old = self._displaced(ident, new, gone)
+            before = self._groups(net)
             self.intent.store.commit(put=new, delete=old)
             self._index(new, old)
             if joined(self.intent, net):
                 self._become(
-                    [thing for one in old for thing in overlay.remote(net, one)],
-                    [thing for one in new for thing in overlay.remote(net, one)],
+                    [*(thing for one in old for thing in overlay.remote(net, one)), *before],
+                    [*(thing for one in new for thing in overlay.remote(net, one)), *self._groups(net)],
                 )
             self._rename(net, new, old)
             if any(one.service for one in (*new, *old)):
                 self.services.touch(ident)
+
+    def _groups(self, net: Network) -> list[Thing]:
+        return overlay.groups(net, self.remotes(net.id)) if overlay.multicast(net.options) else []
 
     def forget(self, ident: str) -> None:
         """Nothing is known of the network's endpoints elsewhere."""
