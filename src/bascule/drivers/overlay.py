@@ -164,8 +164,8 @@ def multicast(options: Options) -> bool:
 
 
 def groups(net: Network, there: Iterable[Remote]) -> list[Thing]:
-    """Each host that has one of *there* gets a copy of what is for a group: the sender makes them.  So it is with what
-    is for everybody and for nobody known: VXLAN has one word for the three."""
+    """Each host that has one of *there* gets a copy of what is for a group: the sender makes them.  So it is with
+    what is for everybody and for nobody known: VXLAN has one word for the three."""
     if not multicast(net.options):
         return []
     seal = net.tunnel.seal if net.tunnel else ""
