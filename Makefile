@@ -56,9 +56,9 @@ test-long: $(VENV)/.done            ## five times the contract's cases, longer c
 demo: $(VENV)/.done                 ## the main job, shown and checked
 	$(BIN)/python -m demo
 
-demo-cluster: $(VENV)/.done         ## three hosts on one machine, shown and checked
+demo-cluster: $(VENV)/.done         ## three hosts on this machine, with an etcd of their own, shown and checked
 	packaging/etcd-setup
-	$(BIN)/python -m demo.cluster
+	$(BIN)/python -m demo --cluster
 
 bench: $(VENV)/.done                ## against Debian's dockerd, in one run
 	packaging/bench-setup

@@ -1,18 +1,21 @@
 """`python -m demo`: a daemon on a ground of its own, the scenes, the claims; then the machine is as it was.
 
-`--docker` tells the same story with a real dockerd and the docker CLI, to see that the claims are Docker's.
+`--docker` tells the same story with a real dockerd and the docker CLI, to see that the claims are Docker's;
+`--cluster` tells that of three hosts.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench.ground import Found, Ground, clear, tie, workplace
 from bench.sides import Side, bascule, docker, rootfs
 
-from demo import story
+from demo import cluster, story
+from demo.hosts import Hosts
 from demo.terminal import Terminal
 
 
@@ -47,6 +50,29 @@ def setting(place: Path, mark: str, keep: ExitStack, *, real: bool) -> tuple[Sid
     return side, neighbour
 
 
+def alone(place: Path, mark: str, keep: ExitStack) -> tuple[list[Side], Callable[[], Terminal]]:
+    """One host, and what tells its story."""
+    side, neighbour = setting(place, mark, keep, real="--docker" in sys.argv[1:])
+    return [side], lambda: tell(side, neighbour)
+
+
+def together(place: Path, mark: str, keep: ExitStack) -> tuple[list[Side], Callable[[], Terminal]]:
+    """Three hosts, and what tells theirs."""
+    hosts = Hosts(place, mark, keep)
+
+    def told() -> Terminal:
+        cluster.tell(hosts)
+        return hosts.terminal
+
+    return list(hosts.sides.values()), told
+
+
+def logs(terminal: Terminal, sides: Sequence[Side]) -> None:
+    for side in sides:
+        terminal.title(f"The end of the log of {side.place.name}'s daemon")
+        terminal.show("\n".join((side.place / "log").read_text().splitlines()[-60:]))
+
+
 def main() -> int:
     if os.geteuid() != 0:
         sys.exit("demo: it makes namespaces: run as root (sudo make demo)")
@@ -57,14 +83,14 @@ def main() -> int:
     terminal = None
     try:
         with ExitStack() as keep:
-            side, neighbour = setting(place, mark, keep, real="--docker" in sys.argv[1:])
+            sides, told = (together if "--cluster" in sys.argv[1:] else alone)(place, mark, keep)
             try:
-                terminal = tell(side, neighbour)
+                terminal = told()
                 if not all(true for _, true in terminal.claims):
-                    terminal.title("The end of the daemon's log")
-                    terminal.show("\n".join((side.place / "log").read_text().splitlines()[-60:]))
+                    logs(terminal, sides)
             finally:
-                marks += side.known_containers()
+                for side in sides:
+                    marks += side.known_containers()
     except KeyboardInterrupt:
         print("\ninterrupted: everything is taken away again", flush=True)
     finally:

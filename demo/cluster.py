@@ -1,257 +1,194 @@
-"""`python -m demo.cluster`: three hosts on one machine become one, told and checked line by line; then the machine
-is as it was.
+"""The demonstration of several hosts, a function a scene.  Each leaves behind what the later ones build on."""
 
-    one 192.0.2.1 ---+
-    two 192.0.2.2 ---+--- a wire, and etcd on it (192.0.2.100)
-    three 192.0.2.3 -+
-"""
+from demo.hosts import NAMES, Hosts, address
+from demo.story import FETCH, LINKS, PING, SERVE
 
-import os
-import shutil
-import signal
-import sys
-from contextlib import ExitStack
-from pathlib import Path
-
-from bench.client import wait_until_answers
-from bench.ground import Found, Ground, clear, workplace
-from bench.sides import Side
-
-from demo.terminal import Said, Terminal
-
-HOSTS = ("one", "two", "three")
-UNPACKED = Path(__file__).parents[1] / ".etcd/usr/bin/etcd"
-ETCD = str(UNPACKED) if UNPACKED.exists() else shutil.which("etcd") or ""
-STORE = "192.0.2.100"
-URL = f"http://{STORE}:2379"
-PING = "ping -q -c 1 -W 2"
-LOOK = "until {}; do :; done"
+_NOT_A_TOKEN = f"BSCTKN-1-{'0' * 64}-{'0' * 32}"
 
 
-class Hosts:
-    """The three, each with a daemon; what is typed on one of them has its name at the prompt."""
-
-    def __init__(self, place: Path, mark: str, keep: ExitStack) -> None:
-        self.place = place
-        self.wire = keep.enter_context(Ground())
-        self.wire.run("ip", "link", "add", "wire", "up", "type", "bridge")
-        self.wire.run("ip", "addr", "add", f"{STORE}/24", "dev", "wire")
-        self.sides = {name: Side("bascule", place / name, daemon, mark=mark) for name in HOSTS}
-        self.claims: list[tuple[str, bool]] = []
-        self.terminals: dict[str, Terminal] = {}
-        for number, (name, side) in enumerate(self.sides.items(), 1):
-            keep.callback(side.close)
-            self._tie(name, number)
-            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-            terminal = Terminal(side.ground, {**os.environ, "PATH": path, "BASCULE_HOST": side.host})
-            terminal.claims = self.claims
-            self.terminals[name] = terminal
-        self.store = 0
-
-    def _tie(self, name: str, number: int) -> None:
-        ground = self.sides[name].ground
-        self.wire.run(
-            *("ip", "link", "add", name, "up", "master", "wire", "type", "veth"),
-            *("peer", "name", "eth0", "netns", str(ground.pid)),
-        )
-        ground.run("ip", "addr", "add", f"192.0.2.{number}/24", "dev", "eth0")
-        ground.run("ip", "link", "set", "eth0", "up")
-
-    def start_store(self) -> None:
-        peer = f"http://{STORE}:2380"
-        words = ("--name", "etcd", "--data-dir", str(self.place / "etcd"), "--logger", "zap")
-        urls = ("--listen-client-urls", URL, "--advertise-client-urls", URL, "--listen-peer-urls", peer)
-        first = ("--initial-advertise-peer-urls", peer, "--initial-cluster", f"etcd={peer}")
-        argv = self.wire.inside(ETCD, *words, *urls, *first)
-        self.store = self.wire.start(argv, self.place / "etcd.log")
-
-    def on(self, host: str, line: str, *, quiet: bool = False) -> Said:
-        """Type *line* on a host."""
-        return self.terminals[host].type(line, who=host, quiet=quiet)
-
-    def title(self, text: str) -> None:
-        self.terminals["one"].title(text)
-
-    def note(self, text: str) -> None:
-        self.terminals["one"].note(text)
-
-    def claim(self, text: str, true: bool) -> None:
-        self.terminals["one"].claim(text, true)
-
-
-def daemon(place: Path) -> list[str]:
-    program = str(Path(sys.executable).with_name("bascule"))
-    own = ("--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid")
-    # So short that one need not wait for what takes a minute elsewhere.
-    quick = ("--cluster-lease", "2", "--cluster-grace", "1")
-    return [program, "daemon", *own, *quick, "--host", f"unix://{place}/s"]
-
-
-# ---- scenes
+def tell(hosts: Hosts) -> None:
+    """All scenes."""
+    hosts.terminal.note(
+        "Each host of this demo is a network namespace with a daemon of its own; lan0 is its cable."
+    )
+    for act in SCENES:
+        act(hosts)
 
 
 def found(hosts: Hosts) -> None:
-    hosts.title("1. Three hosts become one")
-    hosts.note(f"etcd runs at {URL}, as it might anywhere that all of them reach.")
-    made = hosts.on("one", f"bascule cluster init --store {URL} --address 192.0.2.1 --name one")
-    joined = [
-        hosts.on(name, f"bascule cluster join --store {URL} --address 192.0.2.{number} --name {name}")
-        for number, name in ((2, "two"), (3, "three"))
-    ]
-    hosts.on("three", LOOK.format("[ $(bascule cluster ls | grep -c ready) = 3 ]"), quiet=True)
-    listed = hosts.on("three", "bascule cluster ls")
-    states = [line.split()[1:4:2] for line in listed.text.splitlines()[1:]]
-    hosts.claim(
-        "one host founds a cluster, two join, and each sees all three",
-        made.well
-        and all(j.well for j in joined)
-        and states == [["one", "ready"], ["three", "ready"], ["two", "ready"]],
+    say = hosts.terminal
+    say.title("1. Three hosts become a cluster")
+    made = hosts.on("one", f"bascule cluster init --embedded --name one --address {address('one')}")
+    say.claim(
+        "one command founds a cluster, with a store of its own", made.well and "--token BSCTKN-1-" in made.text
+    )
+    line = next((line.strip() for line in made.text.splitlines() if "cluster join" in line), "false")
+    tried = hosts.on(
+        "two", f"bascule cluster join --token {_NOT_A_TOKEN} --address {address('two')} {address('one')}"
+    )
+    say.claim("who has not its token is not let in", not tried.well and "another cluster" in tried.text)
+    joined = [hosts.on(name, f"{line.replace('ADDRESS', address(name))} --name {name}") for name in NAMES[1:]]
+    say.claim("the line that it printed adds each other host", all(done.well for done in joined))
+    stores = [f"https://{address(name)}:2379" for name in NAMES]
+    say.claim(
+        "each of the three has a member of the store, and all know that",
+        all(hosts.watch(name, "bascule cluster status", *stores, "answers") for name in NAMES),
+    )
+    listed = hosts.on("three", "bascule cluster ls --format '{{.Name}} {{.Address}} {{.State}}'")
+    wanted = [f"{name} {address(name)} ready" for name in sorted(NAMES)]
+    say.claim("they see each other", listed.text.splitlines() == wanted)
+    peer = hosts.on("three", f"curl -sk --max-time 5 https://{address('one')}:2379/version")
+    say.claim(
+        "who has no certificate of the cluster is not served by the store",
+        peer.code not in (0, 7, 28) and not peer.text,
     )
 
 
-def network(hosts: Hosts) -> None:
-    hosts.title("2. A network of all of them")
-    made = hosts.on("one", "bascule network create --driver overlay --attachable --ipv6 app")
-    hosts.on("three", LOOK.format("bascule network ls --format '{{.Name}}' | grep -q '^app$'"), quiet=True)
-    listed = hosts.on("three", "bascule network ls --filter driver=overlay")
-    hosts.claim("a network made on one host is there on every other", made.well and "global" in listed.text)
-    hosts.on("one", "bascule run -d --name web --network app host sleep 1000000")
-    hosts.on("two", "bascule run -d --name box --network app host sleep 1000000")
-    hosts.on("one", LOOK.format("bascule exec web getent hosts box >/dev/null"), quiet=True)
-    there = hosts.on("two", f"bascule exec box {PING} web")
-    back = hosts.on("one", f"bascule exec web {PING} -6 box")
-    hosts.claim("containers on two hosts reach each other by name, in IPv4 and IPv6", there.well and back.well)
-    whole = hosts.on("two", f"bascule exec box {PING} -4 -M do -s 1422 web")
-    hosts.claim("with packets of full size that must not be cut", whole.well)
+def by_name(hosts: Hosts) -> None:
+    say = hosts.terminal
+    say.title("2. One network on all of them")
+    hosts.on("one", "bascule network create --driver overlay --attachable --subnet 10.70.0.0/24 --ipv6 app")
+    there = [hosts.watch(name, "bascule network ls --filter driver=overlay", "app") for name in NAMES]
+    say.claim("a network that is made on one host is on all", all(there))
     links = hosts.on("three", "ip -o link | grep -c vx-")
-    hosts.claim("a host with no container on it has nothing of it in its kernel", links.text == "0")
-    hosts.on("two", "bascule network inspect app --format '{{json .Peers}}'")
+    say.claim("a host without a container on it has nothing of it in its kernel", links.text == "0")
+    web = hosts.on("one", f"bascule run -d --name web --hostname web --network app host sh -c '{SERVE}'")
+    for name, box in (("two", "db"), ("three", "box")):
+        hosts.on(name, f"bascule run -d --name {box} --network app host sleep 1000000")
+    pairs = (("one", "web", "db"), ("two", "db", "box"), ("three", "box", "web"))
+    reached = [hosts.watch(name, f"bascule exec {own} {PING} {other}", "1 received") for name, own, other in pairs]
+    reached.append(hosts.watch("two", f"bascule exec db {PING} -6 web", "1 received"))
+    say.claim("containers on different hosts reach each other by name, in IPv4 and IPv6", web.well and all(reached))
+    page = hosts.on("three", f"bascule exec box {FETCH} http://web/")
+    say.claim("and fetch pages from each other", page.text == "hello from web")
+    whole = hosts.on("two", f"bascule exec db {PING} -4 -M do -s 1422 web")
+    say.claim("packets of the network's MTU, 1450 bytes, get through whole", whole.well)
 
 
 def apart(hosts: Hosts) -> None:
-    hosts.title("3. Another network is another world")
-    hosts.on("three", "bascule network create --driver overlay other")
-    hosts.on("three", "bascule run -d --name far --network other host sleep 1000000")
-    line = "inspect -f '{{(index .NetworkSettings.Networks \"app\").IPAddress}}' web"
-    address = hosts.on("one", f"bascule {line}").text
-    named = hosts.on("three", f"bascule exec far {PING} web")
-    numbered = hosts.on("three", f"bascule exec far {PING} {address}")
-    hosts.claim("who is on another network finds no name of this one", named.unanswered)
-    hosts.claim("and does not reach its address", bool(address) and numbered.unanswered)
+    say = hosts.terminal
+    say.title("3. Another network is another world, on whatever host")
+    hosts.on("two", "bascule network create --driver overlay --attachable --subnet 10.71.0.0/24 other")
+    hosts.watch("three", "bascule network ls --filter driver=overlay", "other")
+    for name, box in (("one", "near"), ("three", "far")):
+        hosts.on(name, f"bascule run -d --name {box} --network other host sleep 1000000")
+    say.claim(
+        "another network has containers on two hosts",
+        hosts.watch("one", f"bascule exec near {PING} far", "1 received"),
+    )
+    inspect = "bascule inspect -f '{{.NetworkSettings.Networks.app.IPAddress}}' web"
+    web = hosts.on("one", inspect).text
+    named = [hosts.on("three", f"bascule exec far {PING} web"), hosts.on("one", f"bascule exec near {PING} web")]
+    say.claim("those find no name of the first one", all(said.unanswered for said in named))
+    numbered = [
+        hosts.on("three", f"bascule exec far {PING} {web}"),
+        hosts.on("one", f"bascule exec near {PING} {web}"),
+    ]
+    say.claim("and do not reach its addresses", bool(web) and all(said.unanswered for said in numbered))
 
 
 def killed(hosts: Hosts) -> None:
-    hosts.title("4. A daemon is killed")
-    side = hosts.sides["one"]
-    hosts.on("one", f"kill -9 $(cat {side.place}/pid)")
-    side.pid = 0
-    still = hosts.on("two", f"bascule exec box {PING} -i 0.01 -c 100 web")
-    hosts.claim("its containers are reached as if nothing were", still.well and " 0% packet loss" in still.text)
-    side.start()
-    again = hosts.on("one", f"bascule exec web {PING} box")
-    hosts.claim("and the next one finds them again", again.well)
-
-
-def without_store(hosts: Hosts) -> None:
-    hosts.title("5. etcd is gone")
-    hosts.wire.stop(hosts.store)
-    hosts.note("etcd was stopped.")
-    more = hosts.on("two", "bascule run -d --name more --network app host sleep 1000000")
-    here = hosts.on("two", f"bascule exec more {PING} box")
-    there = hosts.on("two", f"bascule exec more {PING} web")
-    hosts.claim("a host starts one more container on a network that it is on", more.well and here.well)
-    hosts.claim("which nobody else can be told of", there.unanswered)
-    old = hosts.on("two", f"bascule exec box {PING} web")
-    hosts.claim("who was there goes on talking", old.well)
-    hosts.start_store()
-    hosts.note("etcd runs again.")
-    hosts.on("one", LOOK.format("bascule exec web getent hosts more >/dev/null"), quiet=True)
-    now = hosts.on("two", f"bascule exec more {PING} web")
-    hosts.claim("when it is back, they are told", now.well)
-
-
-def vanished(hosts: Hosts) -> None:
-    hosts.title("6. A host vanishes, and comes back")
-    hosts.wire.run("ip", "link", "set", "two", "down")
-    hosts.note("Somebody pulled the cable of host two.")
-    hosts.on("one", LOOK.format("bascule cluster inspect -f '{{.State}}' two | grep -q down"), quiet=True)
-    hosts.on("one", "bascule cluster ls")
-    hosts.on("one", LOOK.format("! bascule exec web getent hosts box >/dev/null"), quiet=True)
-    gone = hosts.on("one", f"bascule exec web {PING} box")
-    hosts.claim("after a while its containers are found no more", gone.unanswered)
-    hosts.wire.run("ip", "link", "set", "two", "up")
-    hosts.note("The cable is back.")
-    hosts.on("one", LOOK.format("bascule exec web getent hosts box >/dev/null"), quiet=True)
-    # The wire's own neighbours have to find each other again, too.
-    back = hosts.on("one", f"bascule exec web {PING} -c 5 -i 0.3 box")
-    hosts.claim("and when it is back, they are", back.well)
-
-
-def verified(hosts: Hosts) -> None:
-    hosts.title("7. Is anything stale or missing?")
-    said = []
-    for name in HOSTS:
-        hosts.on(name, LOOK.format("bascule cluster verify >/dev/null"), quiet=True)
-        said.append(hosts.on(name, "bascule cluster verify"))
-    hosts.claim("nothing, on any of them", all(s.well and not s.text for s in said))
-
-
-def left(hosts: Hosts) -> None:
-    hosts.title("8. And away again")
-    for name, boxes in (("one", "web"), ("two", "box more"), ("three", "far")):
-        hosts.on(name, f"bascule rm -f {boxes}")
-    gone = [hosts.on("one", f"bascule network rm {name}") for name in ("app", "other")]
-    parted = [hosts.on(name, "bascule cluster leave") for name in HOSTS]
-    links = [hosts.on(name, "ip -o link | grep -c 'vx-\\|br-'", quiet=True).text for name in HOSTS]
-    hosts.claim("networks go, hosts leave", all(s.well for s in (*gone, *parted)))
-    hosts.claim("and nothing of it is left in their kernels but the way out", all(int(n) <= 1 for n in links))
-
-
-SCENES = (found, network, apart, killed, without_store, vanished, verified, left)
-
-
-def tell(place: Path, mark: str, marks: list[str], keep: ExitStack) -> Terminal:
-    hosts = Hosts(place, mark, keep)
-    hosts.start_store()
-    for side in hosts.sides.values():
-        side.start()
-        wait_until_answers(str(side.place / "s"))
-    try:
-        for act in SCENES:
-            act(hosts)
-    finally:
-        for side in hosts.sides.values():
-            marks += side.known_containers()
-    return hosts.terminals["one"]
-
-
-def main() -> int:
-    if os.geteuid() != 0:
-        sys.exit("demo: it makes namespaces: run as root (sudo make demo-cluster)")
-    if not ETCD:
-        sys.exit("demo: it needs etcd (packaging/etcd-setup)")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    before, place, mark = Found(), workplace(), f"demo-{os.getpid()}"
-    marks = [mark, str(place)]
-    terminal = None
-    try:
-        with ExitStack() as keep:
-            terminal = tell(place, mark, marks, keep)
-    except KeyboardInterrupt:
-        print("\ninterrupted: everything is taken away again", flush=True)
-    finally:
-        before.take_cgroups(marks)
-        clear(place)
-    different = before.differences(marks)
-    for line in different:
-        print(line)
-    if terminal is None:
-        return 130
-    terminal.claim(
-        "the machine is as it was found: links, routes, rules, sysctls, mounts, control groups", not different
+    say = hosts.terminal
+    say.title("4. A daemon is killed")
+    hosts.on("two", f"kill -9 $(cat {hosts.sides['two'].place}/pid)")
+    still = hosts.on("one", "bascule exec web ping -q -i 0.01 -c 100 db")
+    say.claim(
+        "a killed daemon's containers are reached as if nothing were",
+        "100 packets transmitted, 100 received" in still.text,
     )
-    return 0 if terminal.sum_up() else 1
+    made = hosts.on("three", "bascule network create --driver overlay --attachable --subnet 10.72.0.0/24 more")
+    say.claim("its etcd goes on, and so does everybody else", made.well)
+    hosts.start("two")
+    back = hosts.watch("two", f"bascule exec db {PING} web", "1 received")
+    knows = hosts.watch("two", "bascule network ls --filter driver=overlay", "more")
+    say.claim("the next daemon finds them again, and hears what it missed", back and knows)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def undecided(hosts: Hosts) -> None:
+    say = hosts.terminal
+    say.title("5. The store cannot decide")
+    say.note("Two of the three etcds are frozen: the third alone decides nothing.")
+    for name in NAMES[1:]:
+        hosts.on(name, f"kill -STOP {hosts.etcd(name)}")
+    more = hosts.on("one", "bascule run -d --name more --network app host sleep 1000000")
+    here = hosts.on("one", f"bascule exec more {PING} web")
+    say.claim(
+        "without a quorum, a host starts one more container on a network that it is on", more.well and here.well
+    )
+    there = hosts.on("one", f"bascule exec web {PING} db")
+    say.claim("and who was there goes on talking", there.well)
+    made = hosts.on("one", "bascule network create --driver overlay --subnet 10.74.0.0/24 undecided")
+    say.claim("what all have to agree on is refused", not made.well and "cluster store" in made.text)
+    for name in NAMES[1:]:
+        hosts.on(name, f"kill -CONT {hosts.etcd(name)}")
+    heard = hosts.watch("three", f"bascule exec box {PING} more", "1 received")
+    say.claim("when it can again, the others hear of the container", heard)
+
+
+def death(hosts: Hosts) -> None:
+    say = hosts.terminal
+    say.title("6. A host dies")
+    say.note("Somebody pulls the plug of three: its containers, its daemon and its etcd are gone.")
+    hosts.power_off("three")
+    stream = hosts.on("one", "bascule exec web ping -q -i 0.1 -c 50 db")
+    say.claim(
+        "when a host dies, no packet is lost between the living",
+        "50 packets transmitted, 50 received" in stream.text,
+    )
+    down = hosts.watch("one", "bascule cluster ls --format '{{.Name}} {{.State}}'", "three down", "two ready")
+    say.claim("they see that it is gone", down)
+    gone = hosts.watch(
+        "one", "bascule network inspect -f '{{range .Peers}}{{.Name}} {{end}}' app", "two", without="three"
+    )
+    lost = hosts.on("two", f"bascule exec db {PING} box")
+    say.claim("and what it had is taken out: its names are nobody's", gone and lost.unanswered)
+    more = hosts.on("two", "bascule network create --driver overlay --attachable --subnet 10.73.0.0/24 meanwhile")
+    run = hosts.on("one", "bascule run -d --name late --network meanwhile host sleep 1000000")
+    say.claim("life goes on: two of three decide", more.well and run.well)
+
+
+def again(hosts: Hosts) -> None:
+    say = hosts.terminal
+    say.title("7. And comes back")
+    say.note("The plug is in again: three boots, with what is on its disk.")
+    hosts.power_on("three")
+    ready = hosts.watch("one", "bascule cluster ls --format '{{.Name}} {{.State}}'", "three ready")
+    say.claim("the host is back without anybody's help, its member of the store with it", ready)
+    know = hosts.watch("three", "bascule network ls --filter driver=overlay", "meanwhile")
+    say.claim("it knows what was made meanwhile", know)
+    hosts.on("three", "bascule start box far")
+    reached = [
+        hosts.watch("two", f"bascule exec db {PING} box", "1 received"),
+        hosts.watch("three", f"bascule exec box {PING} web", "1 received"),
+        hosts.watch("one", f"bascule exec near {PING} far", "1 received"),
+    ]
+    say.claim("its containers are found and reached as before", all(reached))
+
+
+def verify(hosts: Hosts) -> None:
+    say = hosts.terminal
+    say.title("8. Nothing stale, nothing missing")
+    say.note("verify compares the store, what each host knows, and what is in its kernel.")
+    line = 'found=$(bascule cluster verify); echo "$? [$found]"'
+    clean = [hosts.watch(name, line, "0 []") for name in NAMES]
+    say.claim("`cluster verify` has nothing to say on any host", all(clean))
+
+
+def leave(hosts: Hosts) -> None:
+    say = hosts.terminal
+    say.title("9. And all of it away again")
+    for name, boxes in (("one", "web near late more"), ("two", "db"), ("three", "box far")):
+        hosts.on(name, f"bascule rm -f {boxes}")
+    removed = hosts.on("one", "bascule network rm app other more meanwhile")
+    say.claim("networks are removed from all hosts at once", removed.well)
+    left = [hosts.on(name, "bascule cluster leave") for name in reversed(NAMES)]
+    say.claim("each host leaves, and the last one takes the store along", all(said.well for said in left))
+    kept = [hosts.on(name, f"ss -Hltn; ls -A {hosts.sides[name].place}/data | grep -x cluster") for name in NAMES]
+    say.claim("no etcd listens any more, and nothing of it is on a disk", not any(said.text for said in kept))
+    for name in NAMES:
+        hosts.on(name, "bascule network rm bascule_gwbridge")
+    links = [hosts.watch(name, LINKS, "bascule0", without="-") for name in NAMES]
+    say.claim("of links, each host has its default bridge and its cable", all(links))
+
+
+SCENES = (found, by_name, apart, killed, undecided, death, again, verify, leave)

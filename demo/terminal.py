@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bench.ground import Ground
 
 BOLD, FAINT, GREEN, RED, PLAIN = (f"\033[{number}m" for number in (1, 2, 32, 31, 0))
 # Longer than any step needs, short enough to say which one hangs.
 PATIENCE = 60
+_GLANCE = 0.2
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +48,55 @@ class Terminal:
     def note(self, text: str) -> None:
         self._print(f"# {text}", FAINT)
 
-    def type(self, line: str, *, at: Ground | None = None, who: str = "", quiet: bool = False) -> Said:
-        """Run *line* in a shell on the ground, or on another (whose name *who* then stands at the prompt).
-        *quiet*: what it says is kept, not shown."""
+    def type(
+        self,
+        line: str,
+        *,
+        at: Ground | None = None,
+        who: str = "",
+        quiet: bool = False,
+        env: Mapping[str, str] = NOTHING,
+    ) -> Said:
+        """Run *line* in a shell on the ground, or on another (whose name *who* then stands at the prompt), with
+        *env* beside what is always there.  *quiet*: what it says is kept, not shown."""
         self._print(f"{who}$ {line}", BOLD)
+        said = self._run(line, at, env)
+        if said.text and not quiet:
+            print(said.text, flush=True)
+        return said
+
+    def watch(
+        self,
+        line: str,
+        holds: Callable[[Said], bool],
+        *,
+        at: Ground | None = None,
+        who: str = "",
+        env: Mapping[str, str] = NOTHING,
+    ) -> Said:
+        """Type *line* until *holds* of what it says, or for PATIENCE seconds; the last time is shown."""
+        self._print(f"{who}$ {line}", BOLD)
+        deadline = time.monotonic() + PATIENCE
+        while not holds(said := self._run(line, at, env)) and time.monotonic() < deadline:
+            time.sleep(_GLANCE)
+        if said.text:
+            print(said.text, flush=True)
+        return said
+
+    def _run(self, line: str, at: Ground | None, env: Mapping[str, str]) -> Said:
         argv = (at or self._ground).inside("bash", "-c", line)
         try:
             done = subprocess.run(
                 argv,
-                env=self._env,
+                env={**self._env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 timeout=PATIENCE,
             )
-            said = Said(done.stdout.decode(errors="replace").rstrip(), done.returncode)
+            return Said(done.stdout.decode(errors="replace").rstrip(), done.returncode)
         except subprocess.TimeoutExpired:
-            said = Said(f"(no end after {PATIENCE} seconds)", 124)
-        if said.text and not quiet:
-            print(said.text, flush=True)
-        return said
+            return Said(f"(no end after {PATIENCE} seconds)", 124)
 
     def claim(self, text: str, true: bool) -> None:
         """Keep for the end that *text* was shown, or was not."""
