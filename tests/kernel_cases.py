@@ -313,7 +313,7 @@ def every_kind_of_rule_comes_and_goes(kernel: Kernel, box: str) -> None:  # noqa
         Publish("udp", ip_address("::1"), 53, six, 5353),
         Open(six, "tcp", 443),
         Port("bv-x"),
-        Lawful("bv-x", "02:00:00:00:00:09", (ip_address("10.99.0.2"), six)),
+        Lawful("bv-x", "02:00:00:00:00:09", (ip_address("10.99.0.2"), six), advertise=True),
         Apart("bv-x"),
         Closed(6),
         Underlay(4789),

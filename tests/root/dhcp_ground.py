@@ -67,9 +67,10 @@ class Server:
         shutil.rmtree(self.directory)
 
 
-def network(ground: DaemonGround) -> None:
+def network(ground: DaemonGround, **more: object) -> None:
+    """`lan`, on the bridge with the uplink."""
     ipam = {"Driver": "dhcp"}
-    ground.ask("POST", "/networks/create", {"Name": "lan", "IPAM": ipam, "Options": OPTIONS})
+    ground.ask("POST", "/networks/create", {"Name": "lan", "IPAM": ipam, "Options": OPTIONS, **more})
 
 
 def shown(ground: DaemonGround, name: str) -> dict[str, Any]:

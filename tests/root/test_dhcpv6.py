@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.root.dhcp_ground import ROUTER, Server, answers, clients, macvlan, shown
+from tests.root.dhcp_ground import ROUTER, Server, answers, clients, macvlan, network, shown
 from tests.root.ground import DaemonGround, Refused, until
 
 pytestmark = [
@@ -212,3 +212,29 @@ def test_a_lease_outlives_its_parent_link(ground: DaemonGround, server: Server) 
     os.kill(leading(ground), signal.SIGUSR1)
     until(lambda: server.count("DHCPREPLY") > asked, server.said)
     assert address(ground) == own
+
+
+def test_an_endpoint_of_a_guarded_bridge_has_what_the_segment_gives(ground: DaemonGround, server: Server) -> None:
+    network(ground, **IPV6)
+    ground.run("box", "lan", "sleep", "600")
+    own = address(ground)
+    until(lambda: answers(ground, server, own))
+    until(lambda: "default via fe80:" in ground.sh("ip -6 route show default", ground.sandbox("box")))
+
+
+def test_a_guarded_port_has_one_address_of_a_prefix_and_no_other(ground: DaemonGround, server: Server) -> None:
+    server.stop()
+    server.start(50, 60, *ROUTER)
+    network(ground, **IPV6_ALONE)
+    ground.run("box", "lan", "sleep", "600")
+    own = shown(ground, "box")["GlobalIPv6Address"]
+    assert re.fullmatch("fd07::.*ff:fe.*", own)
+    until(lambda: answers(ground, server, own))
+    # Somebody with the right to add addresses has another one, and one that the router's neighbours would believe.
+    forged = ("fd07::5", own[:-1] + ("0" if own[-1] != "0" else "1"))
+    for one in forged:
+        ground.sh(f"ip addr add {one}/64 dev eth0 nodad", ground.sandbox("box"))
+        assert not answers(ground, server, one)
+        ground.sh(f"ip neigh replace {one} lladdr {shown(ground, 'box')['MacAddress']} dev lan0", server.path)
+        assert not answers(ground, server, one)
+    assert answers(ground, server, own)

@@ -10,7 +10,7 @@ import pytest
 from docs import generate_firewall
 
 from bascule.kernel import nft, nftsets
-from bascule.model.addresses import ip_address
+from bascule.model.addresses import identifier, ip_address
 from bascule.model.errors import Invalid
 from bascule.model.firewall import (
     Apart,
@@ -71,6 +71,7 @@ EVERY_KIND: list[Rule] = [
     Closed(6),
     Sealed(4096),
     Sealer("bascule-wg"),
+    Lawful("v", "02:00:00:00:00:02", (A6,), advertise=True),
     Underlay(4789),
     Vtep(A4),
     Vtep(A6),
@@ -159,3 +160,10 @@ def test_no_text_gets_in_by_a_name(evil: str) -> None:
 
 def test_no_set_has_intervals() -> None:
     assert "flags" not in nft.rules("bascule")
+
+
+def test_an_advertised_address_follows_from_the_mac() -> None:
+    """RFC 4291, appendix A: the example there, and a MAC of ours."""
+    assert f"{identifier('34:56:78:9a:bc:de'):x}" == "365678fffe9abcde"
+    held = Lawful("v", "02:42:ac:12:00:02", (A6,), advertise=True)
+    assert """nft add element bridge bascule lawful_own '{ "v" . 0x42acfffe120002 }'""" in str(held).splitlines()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bascule.drivers import announce, sysctls
+from bascule.drivers import advertised, announce, sysctls
 from bascule.drivers.options import Options, address, check_ours, flag, link_name, number, refused
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_address, ip_interface
@@ -216,10 +216,11 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
     inside = [*ep.addresses, *(_link_local(a) for a in ep.spec.link_local)]
     return [
         Port(ep.link),
-        *([Lawful(ep.link, ep.mac, _lawful(net, inside))] if ours.antispoof else []),
+        *([_lawful(net, ep, inside)] if ours.antispoof else []),
         *([] if ours.icc else _apart(ep)),
         *_ports(net, ours, ep),
         Veth(ep.link, ep.ifname, ep.key, ours.mtu, ep.mac, master=net.link),
+        *advertised.things(net, ep),
         *_sysctls(ours, ep),
         *(Address(ep.ifname, a, ep.key) for a in inside),
         # On a network without IPv6 nobody speaks it: not by link-local addresses either (S1).
@@ -228,10 +229,12 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
     ]
 
 
-def _lawful(net: Network, inside: Sequence[IPInterface]) -> tuple[IPAddress, ...]:
+def _lawful(net: Network, ep: Endpoint, inside: Sequence[IPInterface]) -> Lawful:
     own = tuple(a.ip for a in inside)
+    if net.ipam_driver != "dhcp":
+        return Lawful(ep.link, ep.mac, own)
     # Who asks a server for an address has none (RFC 2131, 4.1).
-    return (*own, ip_address("0.0.0.0")) if net.ipam_driver == "dhcp" else own
+    return Lawful(ep.link, ep.mac, (*own, ip_address("0.0.0.0")), advertise=net.ipv6)
 
 
 def _link_local(address: IPAddress) -> IPInterface:

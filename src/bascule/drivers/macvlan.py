@@ -8,7 +8,7 @@ from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.thing import Macvlan, Thing
 
-TRAITS = Traits("macvlan", prefix="dm-", paired=False, leases=True, advertised=True)
+TRAITS = Traits("macvlan", prefix="dm-", paired=False, leases=True)
 
 MODE = "macvlan_mode"
 _MODES = ("bridge", "private", "vepa", "passthru")

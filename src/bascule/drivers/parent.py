@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from bascule.drivers import announce, sysctls
+from bascule.drivers import advertised, announce, sysctls
 from bascule.drivers.options import Options, flag, link_name, refused
 from bascule.drivers.protocol import Chosen
 from bascule.model.addresses import family, ip_interface
@@ -157,13 +157,10 @@ def endpoint(net: Network, ep: Endpoint, link: Thing, mac: str = "") -> list[Thi
 
 
 def _advertised(net: Network, ep: Endpoint) -> Iterator[Thing]:
-    """On a network without IPv6 nothing is taken of what routers advertise, and where nobody decides about IPv6
-    here, all of it, whatever the kernel's defaults are."""
+    """On a network without IPv6 nothing is taken of what routers advertise."""
     if not net.ipv6:
         yield Sysctl(f"net/ipv6/conf/{ep.ifname}/disable_ipv6", "1", ep.key)
-    elif not net.pools_of(6):
-        for key in ("accept_ra", "autoconf"):
-            yield Sysctl(f"net/ipv6/conf/{ep.ifname}/{key}", "1", ep.key)
+    yield from advertised.things(net, ep)
 
 
 def _default_routes(net: Network, ep: Endpoint) -> Iterator[Route]:

@@ -29,8 +29,6 @@ class Traits:
     """An endpoint has a MAC of its own."""
     leases: bool = False
     """A DHCP server on the segment can give its endpoints their addresses."""
-    advertised: bool = False
-    """Such endpoints may also have addresses of prefixes that routers advertise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,6 @@ def _check_leases(spec: NetworkSpec) -> None:
         raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} takes no subnet: the server chooses")
     if spec.ipv4 is False and not spec.ipv6:
         raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives addresses, and there are to be none")
-    if spec.ipv6 and not spec.config_only and not find(spec.driver).TRAITS.advertised:
-        raise Invalid(f"network {spec.name}: --ipam-driver {DRIVER} gives a {spec.driver} IPv4 addresses alone")
 
 
 def _check_config_only(spec: NetworkSpec) -> None:

@@ -20,7 +20,7 @@ Order is cost and meaning at once, and the two must be changed together with doc
   does not overrule the host's 1.
 - iifname is known in postrouting since Linux 5.7 (28f8bfd1ac94).
 - nft 1.0.6 has no word for an advertisement's target, hence `@th,64,128`: sixteen bytes behind the eight of
-  the ICMPv6 header (RFC 4861, section 4.4).
+  the ICMPv6 header (RFC 4861, section 4.4); `@th,128,64` is its lower half, `@nh,128,64` that of a source address.
 
 Nothing is written from unchecked text: `element_line` refuses what could end a string or a line.
 """
@@ -245,6 +245,7 @@ def _bridge_chains() -> Iterator[Chain]:
             ("arp saddr ip != 0.0.0.0 iifname . arp saddr ip != @lawful_ip drop", "forged address in ARP"),
             ("ether type ip drop", "forged address"),
             ("ip6 saddr fe80::/10 accept", "an interface's own address"),
+            ("ether type ip6 iifname . @nh,128,64 @lawful_own accept", "of a prefix that a router advertises"),
             ("ip6 saddr :: meta l4proto icmpv6 accept", "asks whether an address is free"),
             ("ether type ip6 drop", "forged address"),
         ),
@@ -258,7 +259,7 @@ def _bridge_chains() -> Iterator[Chain]:
             ("icmp type redirect iifname @ports drop", "routes are not theirs to give"),
             (
                 "icmpv6 type nd-neighbor-advert iifname @guarded @th,64,10 != 0x3fa"
-                " iifname . @th,64,128 != @lawful_target drop",
+                " iifname . @th,64,128 != @lawful_target iifname . @th,128,64 != @lawful_own drop",
                 "forged advertisement",
             ),
             ("ether type ip iifname . ether saddr @lawful_mac iifname . ip saddr @lawful_ip accept", "lawful"),

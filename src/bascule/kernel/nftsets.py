@@ -58,6 +58,7 @@ def _declared() -> Iterator[Declared]:
         yield Declared("bridge", f"linked_back_{ip}", flow, purpose="and the answers to it")
         yield Declared("bridge", f"lawful_{ip}", ("ifname", addr), purpose="the addresses of a port's endpoint")
     yield Declared("bridge", "lawful_target", ("iifname", "@th,64,128"), purpose="what a port may advertise")
+    yield Declared("bridge", "lawful_own", ("iifname", "@nh,128,64"), purpose="what a port has of any prefix")
     yield Declared("bridge", "lawful_mac", ("ifname", "ether_addr"), purpose="the MAC of a port's endpoint")
     yield Declared("bridge", "guarded", ("ifname",), purpose="ports held to their endpoint's addresses")
     yield Declared("bridge", "ports", ("ifname",), purpose="ports of ours")

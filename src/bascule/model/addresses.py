@@ -47,3 +47,9 @@ def nft_family(value: Family) -> str:
 def unspecified(version: Family) -> IPAddress:
     """0.0.0.0 or ::."""
     return IPv4Address(0) if version == 4 else IPv6Address(0)
+
+
+def identifier(mac: str) -> int:
+    """The lower half of the IPv6 addresses that follow from a MAC (RFC 4291, appendix A)."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    return int.from_bytes(bytes([own[0] ^ 2, *own[1:3], 0xFF, 0xFE, *own[3:]]))

@@ -7,7 +7,7 @@ place that knows which sets a thing touches, and `kernel/nft.py` declares every 
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from bascule.model.addresses import Family, IPAddress, family, nft_family
+from bascule.model.addresses import Family, IPAddress, family, identifier, nft_family
 from bascule.model.endpoint import Proto
 
 Mode = Literal["nat", "nat-unprotected", "routed"]
@@ -165,11 +165,13 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Lawful:
-    """What enters the bridge by *port* must have this MAC and one of these addresses, in frames and in ARP."""
+    """What enters the bridge by *port* must have this MAC and one of these addresses, in frames and in ARP; or,
+    where routers *advertise*, the address of whatever prefix that follows from the MAC."""
 
     port: str
     mac: str
     addresses: tuple[IPAddress, ...]
+    advertise: bool = False
 
     def __str__(self) -> str:
         return _lines(self)
@@ -307,8 +309,9 @@ def _lawful(rule: Lawful) -> tuple[Element, ...]:
     port = _quoted(rule.port)
     addresses = [(f"lawful_{nft_family(family(a))}", str(a)) for a in rule.addresses]
     targets = [("lawful_target", hex(int(a))) for a in rule.addresses if a.version == 6]
+    own = [("lawful_own", hex(identifier(rule.mac)))] if rule.advertise else []
     return (
-        *(Element("bridge", name, (port, value)) for name, value in (*addresses, *targets)),
+        *(Element("bridge", name, (port, value)) for name, value in (*addresses, *targets, *own)),
         Element("bridge", "lawful_mac", (port, rule.mac)),
         Element("bridge", "guarded", (port,)),
     )

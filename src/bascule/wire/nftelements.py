@@ -64,6 +64,8 @@ def part(kind: str, value: str) -> bytes:
             packed = int(value, 16).to_bytes(3, "big")
         case "@th,64,128":
             packed = int(value, 16).to_bytes(16, "big")
+        case "@nh,128,64":
+            packed = int(value, 16).to_bytes(8, "big")
         case _:
             raise ValueError(f"no encoding for nft type {kind}")
     return packed
