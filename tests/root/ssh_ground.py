@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from tests.patience import patient
 from tests.root.ground import ROOT, DaemonGround, until
 
 SSHD = ROOT / ".sshd"
@@ -94,14 +95,19 @@ class Segment:
         """What *command* prints that the machine runs in whatever is at *address*, which has the host's key."""
         known = self.keys / "known"
         known.write_text(f"{address} {(self.keys / 'host.pub').read_text()}")
-        options = ("BatchMode=yes", "StrictHostKeyChecking=yes", f"UserKnownHostsFile={known}", "ConnectTimeout=5")
+        options = (
+            "BatchMode=yes",
+            "StrictHostKeyChecking=yes",
+            f"UserKnownHostsFile={known}",
+            f"ConnectTimeout={patient(5):.0f}",
+        )
         words = [word for option in options for word in ("-o", option)]
         line = ["ssh", "-F", "none", *words, "-i", str(self.keys / "user"), f"root@{address}", command]
         done = subprocess.run(
             ["nsenter", f"--net=/run/netns/{self.netns('machine')}", *line],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=patient(30),
         )
         return done.stdout.strip() or f"nothing: {done.stderr}"
 
