@@ -5,6 +5,7 @@ which a namespace may be made, in the directory that the kernel sweeps.  Names r
 cases share a host.
 """
 
+import base64
 import errno
 import os
 import time
@@ -18,11 +19,12 @@ from bascule.drivers import overlay
 from bascule.kernel.apply import bring_up, repair, shift, take_down
 from bascule.kernel.protocol import Kernel, Outcome
 from bascule.model.addresses import ip_address, ip_interface, ip_network
-from bascule.model.cluster import Remote, Tunnel
+from bascule.model.cluster import Remote, Seal, Tunnel
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed, KernelError
 from bascule.model.firewall import Rule
 from bascule.model.network import Network
+from bascule.model.sealing import NUMBER, Identity, Peer, XfrmPolicy, XfrmState
 from bascule.model.thing import (
     Address,
     Apart,
@@ -50,6 +52,8 @@ from bascule.model.thing import (
     Veth,
     Vtep,
     Vxlan,
+    WireGuard,
+    Xfrm,
 )
 
 Case = Callable[[Kernel, str], None]
@@ -328,6 +332,75 @@ def every_kind_of_rule_comes_and_goes(kernel: Kernel, box: str) -> None:  # noqa
     assert kernel.missing(rules) == rules
 
 
+# ---- what encrypts
+
+WIREGUARD = WireGuard("wg-case", 1400)
+KEY = base64.b64encode(b"\x08" + bytes(30) + b"\x40").decode()
+IDENTITY = Identity("wg-case", 51000, KEY)
+INSIDE, BEYOND, FARTHER, FARTHEST = (ip_address(f"fd98::{n}") for n in (1, 2, 3, 4))
+HERE, THERE = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+PEER = Peer("wg-case", base64.b64encode(b"\x01" * 32).decode(), THERE, 51000, BEYOND)
+XFRM = Xfrm("xf-case", NUMBER)
+OUT, IN = XfrmState(HERE, THERE, 0x1000, NUMBER, "0a" * 36), XfrmState(THERE, HERE, 0x1001, NUMBER, "0b" * 36)
+POLICY = XfrmPolicy("out", INSIDE, BEYOND, HERE, THERE, NUMBER, 0x1000)
+LET_IN = XfrmPolicy("in", BEYOND, INSIDE, THERE, HERE, NUMBER)
+IPSEC: tuple[Thing, ...] = (XFRM, OUT, IN, POLICY, LET_IN)
+
+
+def able(kernel: Kernel, seal: Seal) -> None:
+    if seal not in kernel.seals():
+        pytest.skip(f"this kernel has no {seal}: make test-vm")
+
+
+def a_wireguard_link_has_its_identity_and_peers(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    able(kernel, "wireguard")
+    assert told(kernel.add([IDENTITY])) == "ENODEV"
+    other = replace(PEER, key=KEY, host=ip_address("2001:db8::9"), inside=FARTHEST)
+    things: list[Thing] = [WIREGUARD, IDENTITY, PEER, other]
+    assert told(kernel.add(things)) == "made made made made"
+    assert kernel.missing(things) == []
+    assert told(kernel.add(things)) == "held held held held"
+    moved = replace(PEER, host=FAR, inside=FARTHER)
+    assert told(kernel.add([moved])) == "made"
+    assert kernel.missing([*things, moved]) == [PEER]
+    assert kernel.remove([moved]) == []
+    assert kernel.missing([*things, moved]) == [PEER, moved]
+    assert kernel.remove([WIREGUARD]) == []
+    assert kernel.missing(things) == things
+
+
+def associations_and_policies_come_and_go(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
+    able(kernel, "esp")
+    assert told(kernel.add(IPSEC)) == "made made made made made"
+    assert kernel.missing(IPSEC) == []
+    assert told(kernel.add(IPSEC)) == "held held held held held"
+    assert told(kernel.add([replace(OUT, key="0c" * 36)])) == "EEXIST"
+    assert kernel.remove(IPSEC[::-1]) == []
+    assert kernel.missing(IPSEC) == list(IPSEC)
+    assert kernel.remove(IPSEC[::-1]) == []
+
+
+def a_policy_that_took_anothers_place_stays_when_that_one_is_removed(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    able(kernel, "esp")
+    new = replace(POLICY, spi=0x1002)
+    assert told(kernel.add([XFRM, POLICY, new])) == "made made made"
+    assert kernel.missing([POLICY, new]) == [POLICY]
+    assert kernel.remove([POLICY]) == []
+    assert kernel.missing([POLICY, new]) == [POLICY]
+
+
+def whatever_encrypts_and_is_not_stated_is_a_stray_and_is_swept(kernel: Kernel, box: str) -> None:  # noqa: ARG001
+    for seal, things in (("esp", IPSEC), ("wireguard", (WIREGUARD, IDENTITY, PEER))):
+        able(kernel, "esp" if seal == "esp" else "wireguard")
+        kernel.add(things)
+        kept = things[:2]
+        assert {str(t) for t in kernel.strays(kept)} == {str(t) for t in things[2:]}
+        assert sorted(kernel.sweep(kept)) == sorted(str(t) for t in things[2:])
+        assert kernel.missing(things) == list(things[2:])
+        kernel.sweep([])
+        assert kernel.missing(things) == list(things)
+
+
 # ---- sysctls, neighbours, forwarding entries
 
 
@@ -588,7 +661,14 @@ def an_address_that_leads_off_a_link_is_awaited(kernel: Kernel, box: str) -> Non
     assert kernel.remove([link]) == []
 
 
+SEALING: tuple[Case, ...] = (
+    a_wireguard_link_has_its_identity_and_peers,
+    associations_and_policies_come_and_go,
+    a_policy_that_took_anothers_place_stays_when_that_one_is_removed,
+    whatever_encrypts_and_is_not_stated_is_a_stray_and_is_swept,
+)
 CASES: tuple[Case, ...] = (
+    *SEALING,
     an_address_that_leads_off_a_link_is_awaited,
     a_macvlan_is_born_in_its_namespace_and_goes_from_it,
     a_macvlan_of_a_parent_that_is_not_there_is_refused,

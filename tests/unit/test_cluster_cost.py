@@ -13,6 +13,7 @@ def test_a_daemon_of_a_single_host_loads_nothing_of_the_clusters_store() -> None
         "bascule.api.shapes.cluster_answer",
         "bascule.cluster",
         "bascule.cluster.gate",
+        "bascule.cluster.home",
         "bascule.engine.cluster",
         "bascule.model.cluster",
     ]

@@ -1,5 +1,6 @@
 """Encrypted overlay networks: what is stated, how it is written for the kernel, and whose secrets are whose."""
 
+import base64
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,17 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bascule.cluster.curve import multiply, public
+from bascule.cluster.curve import private, public
 from bascule.cluster.sealing import choose, turned
 from bascule.drivers import overlay, sealed
+from bascule.engine.engine import Engine
+from bascule.kernel.fake import FakeKernel
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Membership, Node, Remote, Ring, Seal, Tunnel
 from bascule.model.codec import decode, encode
 from bascule.model.errors import Failed
 from bascule.model.network import Network
 from bascule.model.sealing import Identity, Peer, Sealing, XfrmPolicy, XfrmState
-from bascule.model.thing import Thing
+from bascule.model.thing import Thing, WireGuard
 from bascule.model.typed import unmade
+from bascule.store.memory import MemoryStore
 from bascule.wire import wireguard, xfrm
 from bascule.wire.netlink import Malformed, Message
 
@@ -172,11 +176,14 @@ def test_no_two_associations_share_a_key() -> None:
     assert (len(keys), len(set(keys))) == (8, 6)
 
 
+def test_private_keys_are_those_that_the_kernel_gives_back() -> None:
+    assert base64.b64decode(private(b"\xff" * 32)) == b"\xf8" + b"\xff" * 30 + b"\x7f"
+    assert base64.b64decode(private(bytes(32))) == bytes(31) + b"\x40"
+    assert public(private(b"\x07" + bytes(31))) == public(private(bytes(32)))
+
+
 def test_public_keys_are_those_of_the_rfc() -> None:
-    # RFC 7748, sections 5.2 and 6.1.
-    scalar = bytes.fromhex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4")
-    point = bytes.fromhex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")
-    assert multiply(scalar, point).hex() == "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
+    # RFC 7748, section 6.1.
     assert public("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=") == "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
 
 
@@ -222,3 +229,19 @@ def test_whatever_is_read_is_a_thing_or_malformed(body: bytes) -> None:
     for read in readers:
         with suppress(Malformed):
             read(Message(16, 0, 1, body))
+
+
+# ---- a host that cannot
+
+
+def test_a_daemon_starts_without_what_encrypts_and_its_network_is_closed_all_the_same() -> None:
+    store, kernel = MemoryStore(), FakeKernel(refuse=lambda thing: isinstance(thing, WireGuard))
+    net = Network("a" * 64, "web", "overlay", 1, scope="global", tunnel=Tunnel(4096, 1370, seal="wireguard"))
+    store.commit([ME, *NODES, net])
+    Engine(kernel, store).start()
+    assert "nft add element inet bascule sealed '{ 0x1000 }'" in kernel.dump()
+    assert "wg" not in kernel.links()
+    assert "br-" not in kernel.dump()
+    kernel.refuse = lambda _: False
+    Engine(kernel, store).start()
+    assert f"wg set bascule-wg peer {KEY}" in kernel.dump()

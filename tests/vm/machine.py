@@ -10,12 +10,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from tests.vm.member import Member
 from tests.vmrun.guest import CONTROL, SHELL_PORT
 
 from bascule.engine.engine import Engine
 from bascule.kernel import namespaces
 from bascule.kernel.linux import LinuxKernel
 from bascule.model.addresses import ip_address
+from bascule.model.cluster import Seal
 from bascule.model.errors import BasculeError
 from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import SandboxSpec
@@ -71,6 +73,22 @@ class Machine:
             self._serve(f"{socket.gethostname()} {name}", sandbox.key, family, everywhere)
         return [str(address.ip) for address in end.addresses]
 
+    def join(self, number: int, seal: Seal | None) -> None:
+        """This guest is the member *number* of a cluster that has a network `wire`: see `member`."""
+        self.member = Member(self.engine, number, seal)
+
+    def cluster(self, what: str, *words: Any, **named: Any) -> Any:
+        """As the member *what* would."""
+        return getattr(self.member, what)(*words, **named)
+
+    def key(self, name: str) -> str:
+        """The path of a box's namespace."""
+        return self._boxes[name]
+
+    def ping(self, name: str, address: str) -> None:
+        """A box pings until `cluster("pinged")`."""
+        self.member.ping(self._boxes[name], address)
+
     def ask(self, name: str, address: str) -> str:
         """Who answers at *address* when a box asks, or with no name the guest itself."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -97,6 +115,8 @@ class Machine:
         self._boxes.clear()
         for sandbox in self.engine.sandboxes():
             self.engine.close_sandbox(sandbox.id)
+        if self.engine.shared.membership():
+            self.member.close()
         self.engine.prune(lambda _: True)
         self.engine.kernel.settle()
 

@@ -3,7 +3,6 @@
 See docs/decisions/034.  WireGuard's secrets are each node's own, and its sessions' keys turn by themselves.
 """
 
-import base64
 import logging
 import secrets
 import time
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bascule.cluster.commons import Commons
-from bascule.cluster.curve import public
+from bascule.cluster.curve import private, public
 from bascule.drivers import overlay, sealed
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Membership, Node, Ring, Seal
@@ -25,7 +24,7 @@ _BYTES = 64
 
 def keyed(me: Membership) -> Membership:
     """*me* with a private key."""
-    return me if me.secret else replace(me, secret=base64.b64encode(secrets.token_bytes(32)).decode())
+    return me if me.secret else replace(me, secret=private(secrets.token_bytes(32)))
 
 
 def node(me: Membership, seals: tuple[Seal, ...]) -> Node:
@@ -70,9 +69,9 @@ def provide(common: Commons, shared: Shared, net: Network) -> None:
         raise Failed(f"network {net.name} is encrypted with {seal}, which this host's kernel does not have")
     if seal == "esp":
         shared.turn(ring(common))
-    missing = shared.unsealed()
-    if missing:
-        raise Failed(f"network {net.name} is encrypted, and this host is not ready for it: {missing[0]}")
+    refusals = shared.unsealed()
+    if refusals:
+        raise Failed(f"network {net.name} is encrypted, and this host cannot do that now: {refusals[0]}")
 
 
 def ring(common: Commons) -> Ring:

@@ -148,16 +148,15 @@ class Shared:
             with self._host_changes():
                 self.intent.store.commit(put=[ring])
 
-    def unsealed(self) -> list[Thing]:
-        """What is stated of encrypted networks on this host, does not hold, and could not be made to."""
+    def unsealed(self) -> list[KernelError]:
+        """Why what is stated of encrypted networks on this host does not hold, and cannot be made to; [] where it
+        does."""
         with self.lock:
             me = self.membership()
             stated = self.intent.sealed_things(me, self.nodes()) if me else []
             missing = self.kernel.missing(stated)
-            if not missing:
-                return []
-            self.kernel.add(missing)
-            return self.kernel.missing(missing)
+            outcomes = self.kernel.add(missing) if missing else []
+            return [outcome for outcome in outcomes if isinstance(outcome, KernelError)]
 
     # ---- networks
 

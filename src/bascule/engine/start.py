@@ -1,5 +1,6 @@
 """Starting: the default networks, and the kernel made to agree with the store again."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -10,11 +11,13 @@ from bascule.kernel.apply import bring_up, repair
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint
+from bascule.model.errors import KernelError
 from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Route, Rule, Sysctl, Thing
 
+log = logging.getLogger(__name__)
 # Containers reach the world through this host, so it forwards; Docker does the same.
 FORWARDING: dict[Family, Thing] = {
     4: Sysctl("net/ipv4/ip_forward", "1"),
@@ -40,8 +43,19 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     bring_up(kernel, forwarding)
     kernel.sweep(things)
     kernel.remove(_stale_routes(intent, things))
-    links = [t for t in ours if not isinstance(t, Rule)]
+    host = intent.host_things()
+    _try(kernel, [t for t in host if not isinstance(t, Rule)])
+    stated = set(host)
+    links = [t for t in ours if not isinstance(t, Rule) and t not in stated]
     bring_up(kernel, kernel.missing(links))
+
+
+def _try(kernel: Kernel, things: Sequence[Thing]) -> None:
+    """What encrypts holds, or is told to be refused: the rules keep what is not encrypted in, and the engine has
+    more to do than that."""
+    for outcome in kernel.add(kernel.missing(things)):
+        if isinstance(outcome, KernelError):
+            log.warning("%s", outcome)
 
 
 def put_back(intent: Intent, kernel: Kernel) -> list[Thing]:

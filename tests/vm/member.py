@@ -1,0 +1,130 @@
+"""A guest as a member of a cluster of two that has no store: each is told what it would have read there."""
+
+import hashlib
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.vm.wire import Ear, forge
+
+from bascule.cluster.curve import private
+from bascule.cluster.sealing import node, turned
+from bascule.drivers import overlay, sealed
+from bascule.engine.engine import Engine
+from bascule.model.addresses import ip_address, ip_network
+from bascule.model.cluster import Membership, Remote, Ring, Seal, Tunnel
+from bascule.model.network import Network, Pool
+from bascule.model.thing import Sealed
+
+VNI = 4096
+NET = "a" * 64
+SUBNET = ip_network("10.77.0.0/24")
+BLOCKS = {1: ip_network("10.77.0.16/28"), 2: ip_network("10.77.0.32/28")}
+
+
+def membership(number: int) -> Membership:
+    secret = private(hashlib.sha256(f"of {number}".encode()).digest())
+    return Membership(f"n{number}", f"h{number}", "", ip_address(f"10.99.0.{number}"), 1500, 1, 1, secret=secret)
+
+
+def ring(turns: int) -> Ring:
+    """The secrets after so many turns."""
+    made = Ring("esp", tuple(f"{n:02x}" * 64 for n in range(3)), 0, 0)
+    for n in range(turns):
+        made = turned(made, f"{n + 3:02x}" * 64, n)
+    return made
+
+
+class Member:
+    """The member *number*, with a network `wire` that is encrypted with *seal*, or not at all."""
+
+    def __init__(self, engine: Engine, number: int, seal: Seal | None) -> None:
+        self.engine = engine
+        self.number = number
+        self.seal = seal
+        self._ear: Ear | None = None
+        self._pinging: subprocess.Popen[str] | None = None
+        shared = engine.shared
+        if seal == "esp":
+            shared.turn(ring(0))
+        nodes = [node(membership(n), sealed.SEALS) for n in (1, 2)]
+        shared.enrol(membership(number), nodes)
+        fits = overlay.mtu({}, 1500, membership(number).address, seal)
+        pool = Pool(SUBNET, SUBNET, ip_address("10.77.0.1"))
+        tunnel = Tunnel(VNI, fits, seal=seal or "")
+        shared.adopt(
+            Network(
+                NET, "wire", "overlay", 1, (pool,), internal=True, scope="global", tunnel=tunnel, attachable=True
+            )
+        )
+        shared.grant(NET, [BLOCKS[number]])
+
+    def told(self, addresses: Sequence[str], mac: str) -> None:
+        """The other member has a box."""
+        other = membership(3 - self.number)
+        known = tuple(ip_address(address) for address in addresses)
+        far = Remote("f" * 64, NET, other.id, 1, 1, "far", other.address, known, mac)
+        self.engine.shared.learn(NET, [far])
+
+    def mac(self) -> str:
+        return self.engine.shared.endpoints(NET)[0].mac
+
+    def turn(self, turns: int) -> None:
+        self.engine.shared.turn(ring(turns))
+
+    def wrong(self) -> list[str]:
+        """What is stated and does not hold, or the other way."""
+        return self.engine.shared.differences()
+
+    def seals(self) -> tuple[Seal, ...]:
+        return self.engine.kernel.seals()
+
+    # ---- the wire
+
+    def listen(self, marker: str) -> None:
+        self._ear = Ear(marker.encode())
+
+    def heard(self) -> dict[str, int]:
+        assert self._ear
+        return self._ear.stop()
+
+    def forge(self, mac: str, target: str, inner: str) -> None:
+        """Send *inner* to the other member's tunnel, as one who speaks in our name and cannot encrypt."""
+        source = sealed.inside(self.seal, f"n{self.number}") if self.seal else membership(self.number).address
+        forge(mac, str(source), target, VNI, bytes.fromhex(inner))
+
+    def open(self, closed: int) -> None:
+        """Cleartext is let in, as if nobody had closed the network to it; or not any more."""
+        kernel = self.engine.kernel
+        assert (kernel.add if closed else kernel.remove)([Sealed(VNI)]) in ([], ["made"])
+
+    def received(self) -> int:
+        """How many frames came out of the tunnel."""
+        return int(Path(f"/sys/class/net/vx-{NET[:12]}/statistics/rx_packets").read_text())
+
+    # ---- a stream
+
+    def ping(self, path: str, address: str) -> None:
+        """Fifty a second, from now on, from the namespace at *path*."""
+        line = ["nsenter", f"--net={path}", "ping", "-q", "-n", "-i", "0.02", "-W", "5", address]
+        self._pinging = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+
+    def pinged(self) -> dict[str, Any]:
+        """How many were sent since, and how many of those got lost."""
+        assert self._pinging
+        self._pinging.send_signal(signal.SIGINT)
+        out, _ = self._pinging.communicate(timeout=60)
+        sent, received = (int(word.split()[0]) for word in out.split("---\n", 1)[1].split(", ")[:2])
+        return {"sent": sent, "lost": sent - received}
+
+    def refused(self) -> int:
+        """How many packets IPsec had no use for, for whatever reason."""
+        lines = Path("/proc/net/xfrm_stat").read_text().splitlines()
+        assert lines
+        return sum(int(line.split()[1]) for line in lines)
+
+    def close(self) -> None:
+        """This guest is no member."""
+        self.engine.shared.dismiss()
