@@ -298,6 +298,9 @@ class Member:
             for ident in known - there.keys():
                 self._unfollow(ident)
                 self.shared.drop(ident)
+                # It may have been removed while others took us for dead.
+                items = [i for i, one in reaping.records(common.etcd, ident) if one.node == self.me.id]
+                reaping.take_out(common.etcd, items)
 
     # ---- endpoints
 

@@ -47,9 +47,9 @@ def take_out(etcd: Etcd, items: Sequence[Item]) -> None:
                 etcd.transact({}, [item.key], {item.key: item.revision})
 
 
-def records(etcd: Etcd) -> Iterator[tuple[Item, Remote]]:
-    """Every endpoint of the cluster, with its key."""
-    for item in etcd.list(keys.ENDPOINTS).items:
+def records(etcd: Etcd, network: str = "") -> Iterator[tuple[Item, Remote]]:
+    """Every endpoint of the cluster, or of one network, with its key."""
+    for item in etcd.list(keys.endpoints(network) if network else keys.ENDPOINTS).items:
         try:
             yield item, decode(Remote, item.value)
         except BasculeError as refusal:

@@ -32,7 +32,7 @@ log = logging.getLogger("bascule.cluster")
 LEDGER = "services"
 _LEDGER = f"{keys.SHARED}ledger/{LEDGER}"
 # Seconds for which a service stays ours while a first endpoint is on its way to it.
-_PINNED = 30.0
+_PINNED = 10.0
 # Seconds between two tries of an entry that could not be made.
 _AGAIN = 5.0
 _FORWARDS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
@@ -66,10 +66,14 @@ class Services:
             self._shared.services.settle()
 
     def changed(self, network: str) -> None:
-        """Endpoints that were on their way to *network* are there, or will not be."""
+        """Endpoints that were on their way to *network* may be there."""
         with self._lock:
-            for ident in [i for i in self._pinned if i.startswith(f"{network}.")]:
-                del self._pinned[ident]
+            waiting = [ident for ident in self._pinned if ident.startswith(f"{network}.")]
+        if waiting:
+            there = self._shared.services.here(network)
+            with self._lock:
+                for ident in there.keys() & set(waiting):
+                    self._pinned.pop(ident, None)
 
     # ---- turns
 
@@ -82,8 +86,7 @@ class Services:
             net = self._shared.network(ident.partition(".")[0])
             if net is not None and (there is None or me not in there.nodes):
                 self._hold_again(common, net, wanted)
-        with self._lock:
-            kept = {ident for ident, until in self._pinned.items() if until > time.monotonic()}
+        kept = self._kept()
         for one in common.shared.all(Service):
             if me in one.nodes and one.id not in here and one.id not in kept:
                 drop(common, one.id, {me})
@@ -92,6 +95,10 @@ class Services:
         self._learn(common)
         self._enter()
         self._shared.services.settle()
+
+    def _kept(self) -> set[str]:
+        with self._lock:
+            return {ident for ident, until in self._pinned.items() if until > time.monotonic()}
 
     def _learn(self, common: Commons) -> None:
         self._shared.services.learn(common.shared.all(Service))
@@ -145,11 +152,9 @@ class Services:
             if there.get(ident) != known.get(ident)
         ]
         found += [f"services: missing: this host is not in {here[i].name}" for i in here.keys() - there.keys()]
-        found += [
-            f"services: stale: this host is in {s.name}"
-            for s in there.values()
-            if me in s.nodes and s.id not in here
-        ]
+        awaited = here.keys() | self._kept()
+        lonely = [one.name for one in there.values() if me in one.nodes and one.id not in awaited]
+        found += [f"services: stale: this host is in {name}" for name in lonely]
         entries = self._shared.services.entries()
         for one in there.values():
             if one.meshed and one.entry not in entries:

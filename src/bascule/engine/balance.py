@@ -15,7 +15,7 @@ Shares = Mapping[IPAddress, Sequence[IPAddress]]
 class Balance(Protocol):
     def share(self, key: str, shares: Shares) -> None:
         """In the namespace at *key* new connections to each address of *shares* go to one of those it has, evenly;
-        no others are changed there.  Connections that run go on, but for those with who is not among them any more.
+        no others are changed there.  Streams that run go on; datagrams go to somebody who is there.
         Raises KernelError, and then it is as it was."""
         ...
 

@@ -66,7 +66,9 @@ class Intent:
 
     def idle(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """The networks of users that nothing is on and *wanted* accepts; config-only ones are never among them."""
-        used = {ep.network for ep in self.store.all(Endpoint) if not entry(ep.name)}
+        shared = {net.id for net in self.networks() if net.tunnel}
+        ends = self.store.all(Endpoint)
+        used = {ep.network for ep in ends if ep.network not in shared or not entry(ep.name)}
         idle = [n for n in self.networks() if n.id not in used and not n.predefined and not n.config_only]
         return [net for net in idle if wanted(net)]
 

@@ -98,7 +98,7 @@ def check_removable(net: Network, intent: Intent) -> None:
         raise Forbidden(f"{net.name} is a pre-defined network and cannot be removed")
     if net.config_only and any(n.config_from == net.name for n in intent.networks()):
         raise Forbidden(f'error while removing network: configuration network "{net.name}" is in use')
-    active = [ep for ep in intent.endpoints(network=net.id) if not entry(ep.name)]
+    active = [ep for ep in intent.endpoints(network=net.id) if not (net.tunnel and entry(ep.name))]
     if active:
         shown = ", ".join(f'name:"{ep.name}" id:"{ep.id[:12]}"' for ep in active)
         raise Forbidden(f"error while removing network: network {net.name} has active endpoints ({shown})")

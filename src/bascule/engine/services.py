@@ -50,15 +50,15 @@ class Services:
     def get(self, network: str, name: str) -> Service | None:
         return self.intent.store.get(Service, service_id(network, name))
 
-    def here(self) -> dict[str, Wanted]:
-        """The services that endpoints on this host belong to, by id, as the oldest of them wants it."""
+    def here(self, network: str = "") -> dict[str, Wanted]:
+        """The services that endpoints on this host belong to, on one network or any, by id, as the oldest of them
+        wants it."""
         found: dict[str, Wanted] = {}
-        for net in self.intent.networks():
-            if net.tunnel:
-                for ep in self.intent.endpoints(network=net.id):
-                    wanted = options.wanted(ep.spec.options)
-                    if wanted is not None:
-                        found.setdefault(service_id(net.id, wanted.name), wanted)
+        for ident in [network] if network else [net.id for net in self.intent.networks() if net.tunnel]:
+            for ep in self.intent.endpoints(network=ident):
+                wanted = options.wanted(ep.spec.options)
+                if wanted is not None:
+                    found.setdefault(service_id(ident, wanted.name), wanted)
         return found
 
     def entries(self) -> dict[str, Sandbox]:

@@ -6,8 +6,9 @@ closing one waits for what nftables has yet to free, 10 ms after any deletion of
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from socket import IPPROTO_TCP
 from threading import Lock, Thread
 
 from bascule.kernel import conntrack, sharing
@@ -17,6 +18,7 @@ from bascule.kernel.netfilter import Netfilter
 from bascule.kernel.sharing import Shares
 from bascule.model.addresses import IPAddress
 from bascule.model.errors import KernelError
+from bascule.wire.conntrack import Flow
 
 Arranged = dict[IPAddress, tuple[IPAddress, ...]]
 _WHAT = "divide connections to services"
@@ -75,10 +77,15 @@ class Balancer:
 
     def _write(self, key: str, known: _Known | None, wanted: Arranged, *, anew: bool) -> None:
         before = known.shares if known else {}
-        gone = [one for front, members in before.items() for one in members if one not in wanted.get(front, ())]
-        # Who asked before there was anybody would never be translated.
-        gone += [front for front in wanted if front not in before]
-        whole = in_namespace(key, lambda: _visit(None if anew else known, wanted, gone))
+        gone = {one for front, members in before.items() for one in members if one not in wanted.get(front, ())}
+        fresh = set(wanted) - set(before)
+
+        def lost(flow: Flow) -> bool:
+            # A flow of datagrams would go on asking who is not there, and whoever asked before there was anybody
+            # would never be translated.  A stream may go on: perhaps it is only the store that lost sight of it.
+            return (flow.answers in gone and flow.proto != IPPROTO_TCP) or flow.answers in fresh
+
+        whole = in_namespace(key, lambda: _visit(None if anew else known, wanted, lost if gone or fresh else None))
         if not wanted:
             self._known.pop(key, None)
             return
@@ -87,13 +94,13 @@ class Balancer:
         self._known[key] = _Known(identity(key), wanted, chains | old)
 
 
-def _visit(known: _Known | None, wanted: Arranged, gone: Sequence[IPAddress]) -> bool:
-    """Whether all was written, not only what differs."""
+def _visit(known: _Known | None, wanted: Arranged, lost: Callable[[Flow], bool] | None) -> bool:
+    """Whether all was written, not only what differs.  Connections that are *lost* are forgotten."""
     nft, netfilter = Libnftables(), Netfilter()
     try:
         whole = _load(nft, known, wanted)
-        # A flow of UDP would go on asking who is not there.
-        conntrack.forget_by(netfilter, list(dict.fromkeys(gone)))
+        if lost is not None:
+            conntrack.forget_some(netfilter, lost)
     finally:
         for close in (nft.close, netfilter.close):
             Thread(target=close, name="bascule-closer", daemon=True).start()

@@ -4,7 +4,7 @@ Otherwise an old UDP flow, which is answered for minutes, would reach the next h
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bascule.kernel.netfilter import Netfilter
 from bascule.model.addresses import FAMILIES, IPAddress
@@ -38,6 +38,16 @@ def forget_by(netfilter: Netfilter, addresses: Sequence[IPAddress]) -> None:
         # ENOENT: it ended by itself between the list and the deletion.
         if refused.errno != errno.ENOENT:
             raise refused
+
+
+def forget_some(netfilter: Netfilter, which: Callable[[wire.Flow], bool]) -> None:
+    """Delete the entries that *which* wants gone, in *netfilter*'s namespace.  Raises KernelError."""
+    for version in FAMILIES:
+        flows = map(wire.flow, netfilter.dump(wire.list_flows(version), "list connections"))
+        requests = b"".join(wire.forget(flow) for flow in flows if which(flow))
+        for refused in netfilter.request(requests, "forget connections") if requests else ():
+            if refused.errno != errno.ENOENT:
+                raise refused
 
 
 def forget_one_by_one(netfilter: Netfilter, addresses: Sequence[IPAddress]) -> list[KernelError]:

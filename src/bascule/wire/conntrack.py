@@ -14,7 +14,7 @@ from bascule.wire.nfnetlink import FAMILY, NLM_F_DUMP, SUBSYS_CTNETLINK, Message
 _GET = SUBSYS_CTNETLINK << 8 | 1
 _DELETE = SUBSYS_CTNETLINK << 8 | 2
 _ORIG, _REPLY, _ID, _FILTER = 1, 2, 12, 25
-_TUPLE_IP = 1
+_TUPLE_IP, _TUPLE_PROTO, _PROTO_NUMBER = 1, 2, 1
 # CTA_IP_V4_SRC, _DST and CTA_IP_V6_SRC, _DST
 _SRC, _DST = {4: 1, 6: 3}, {4: 2, 6: 4}
 _FILTER_SRC = 1 << 0
@@ -27,11 +27,14 @@ def _family(version: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A tracked connection: the addresses of both directions, and what names it to the kernel."""
+    """A tracked connection: the addresses of both directions, and what names it to the kernel.  *answers* is who
+    answers, wherever it was sent; *proto* is IP's number."""
 
     family: int
     addresses: frozenset[IPAddress]
     name: bytes
+    answers: IPAddress | None = None
+    proto: int = 0
 
 
 def forget_all_of(address: IPAddress) -> Iterator[bytes]:
@@ -63,7 +66,10 @@ def flow(answer: Message) -> Flow:
         if kind in (*_SRC.values(), *_DST.values())
     )
     name = nest(_ORIG, found.get(_ORIG, b"")) + attr(_ID, found.get(_ID, b""))
-    return Flow(answer.family, ends, name)
+    reply = dict(attrs(found.get(_REPLY, b"")))
+    source = next((v for k, v in attrs(reply.get(_TUPLE_IP, b"")) if k in _SRC.values()), b"")
+    proto = dict(attrs(reply.get(_TUPLE_PROTO, b""))).get(_PROTO_NUMBER, b"")
+    return Flow(answer.family, ends, name, ip_address(source) if source else None, int.from_bytes(proto, "big"))
 
 
 def forget(which: Flow) -> bytes:
