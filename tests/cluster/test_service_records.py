@@ -123,3 +123,26 @@ def test_who_is_in_a_service_already_needs_no_store_for_another_endpoint(hosts: 
         one.serve("c", "app", "other")
     etcd.revive()
     until(lambda: one.clean(), lambda: str(one.engine.cluster.verify()))
+
+
+def test_a_store_that_was_lost_has_its_services_again(hosts: list[Host], etcd: Member) -> None:
+    one, two, three = hosts
+    one.network("app", "10.1.0.0/24")
+    until(lambda: two.overlays() == ["app"])
+    one.serve("a", "app", publish="8080:80", source="keep")
+    two.serve("b", "app")
+    two.serve("c", "app", "second")
+    wanted = ("second vip 10.1.0.253 of 1", "web vip 10.1.0.254 of 2")
+    known(hosts, *wanted)
+    before = three.store.all(Service)
+    etcd.wipe()
+    etcd.start()
+    etcd.wait()
+    until(lambda: any("it is not the store that it was" in line for line in one.engine.cluster.verify()))
+    # By one who has no endpoint of them, as they were: ports that only the first said are there.
+    three.engine.cluster.rebuild()
+    assert verified(hosts) == ""
+    known(hosts, *wanted)
+    assert sorted(three.store.all(Service), key=lambda s: s.id) == sorted(before, key=lambda s: s.id)
+    two.serve("d", "app", "third")
+    known(hosts, wanted[0], "third vip 10.1.0.252 of 1", wanted[1])

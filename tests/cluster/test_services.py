@@ -10,7 +10,7 @@ from itertools import product
 from typing import Self
 
 import pytest
-from tests.cluster.daemons import HOSTS, Cluster, Container
+from tests.cluster.daemons import HOSTS, Cluster, Container, command, docker
 from tests.etcd_server import ETCD, REASON
 from tests.root.ground import Inside, Refused, until
 
@@ -292,6 +292,25 @@ def test_who_dies_leaves_and_who_comes_joins_and_what_runs_goes_on(cluster: Clus
         reached(asker.path, "10.60.0.254", [boxes["one"], more])
         cluster.mend("three")
         reached(asker.path, "10.60.0.254", [boxes["one"], more, boxes["three"]])
+
+
+def test_dockers_command_line_and_ours_say_it(cluster: Cluster, network: str) -> None:
+    boxes = [cluster.run("one", "by-docker", network), cluster.run("two", "by-ours", network)]
+    asker = cluster.run("three", "asker", network)
+    for box, say in zip(boxes, (docker, command), strict=True):
+        say(box.daemon, "network", "disconnect", network, box.name)
+        say(box.daemon, "network", "connect", "--driver-opt", "bascule.service=web", network, box.name)
+    boxes = [Container(box.daemon, box.name, network) for box in boxes]
+    words = f"run -d --name run --network name={network},driver-opt=bascule.service=web host sleep 1000"
+    command(cluster.daemons["three"], *words.split())
+    boxes.append(Container(cluster.daemons["three"], "run", network))
+    with Serving(*boxes):
+        reached(asker.path, "10.60.0.254", boxes)
+    with pytest.raises(AssertionError, match="every endpoint says the same or nothing"):
+        docker(
+            boxes[0].daemon,
+            *(w.replace("=web", "=web,driver-opt=bascule.service.mode=dnsrr") for w in words.split()),
+        )
 
 
 # ---- published ports

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from bascule.cluster import blocks, keys
+from bascule.cluster import blocks, keys, services
 from bascule.cluster.following import record
 from bascule.cluster.networks import LEDGER, plain
 from bascule.engine.cluster import Rebuilt
@@ -58,6 +58,8 @@ def contribute(etcd: Etcd, me: Membership, shared: Shared) -> bool:
             etcd,
             {f"{keys.endpoints(net.id)}remote/{ep.id}": encode(record(ep, me)) for ep in shared.endpoints(net.id)},
         )
+    for service in shared.services.all():
+        services.put_back(etcd, service)
     etcd.transact({f"{_PUT_IN}{me.id}": me.name})
     log.warning("put what is this node's own into the store that is being rebuilt")
     return True

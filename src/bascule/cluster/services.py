@@ -27,6 +27,7 @@ from bascule.model.links import Sysctl
 from bascule.model.network import Network
 from bascule.model.sandbox import SandboxSpec
 from bascule.model.service import ENTRY, Service, Wanted, service_id
+from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
 LEDGER = "services"
@@ -214,7 +215,7 @@ def _make(common: Commons, net: Network, wanted: Wanted) -> bool:
         ident, net.id, wanted.name, wanted.mode, wanted.ports or (), bool(wanted.keep), addresses, (common.me.id,)
     )
     put = {_key(ident): encode(made), _LEDGER: encode(Ledger(LEDGER, ledger))}
-    put |= {blocks.key(net.id, ip_network(a)): json.dumps({"node": holder(ident)}) for a in addresses}
+    put |= {blocks.key(net.id, ip_network(a)): _held_by(ident) for a in addresses}
     expected = {_key(ident): 0, _LEDGER: ledger}
     there = etcd.list(keys.network(net.id)).items
     if not there:
@@ -239,6 +240,13 @@ def _check_ports(others: Iterable[Service], wanted: Wanted) -> None:
         for port in other.ports:
             if (port.proto, port.host_port) in asked:
                 raise Conflict(f"port {port.host_port}/{port.proto} is published by service {other.name} already")
+
+
+def put_back(etcd: Etcd, service: Service) -> None:
+    """A store that lost the service has it again, with its addresses, unless another put it in."""
+    put = {_key(service.id): encode(service)}
+    put |= {blocks.key(service.network, ip_network(a)): _held_by(service.id) for a in service.addresses}
+    etcd.transact(put, (), dict.fromkeys(put, 0))
 
 
 def drop(common: Commons, ident: str, nodes: Iterable[str]) -> None:
@@ -272,6 +280,10 @@ def reap(common: Commons) -> None:
 def holder(ident: str) -> str:
     """Who has a service's addresses, where a node's id is for those of endpoints."""
     return f"service {ident}"
+
+
+def _held_by(ident: str) -> str:
+    return json.dumps({"node": holder(ident)})
 
 
 def _key(ident: str) -> str:
