@@ -95,6 +95,34 @@ def test_a_conflict_with_an_address_that_was_asked_for_is_told(segment: Segment)
     segment.knows("10.213.0.9", "fd13::9")
 
 
+def test_a_conflict_is_over_when_nobody_else_answers_any_more(segment: Segment) -> None:
+    segment.engine.duplicates.kept = 0.2
+    mac = segment.held("10.213.0.9", "fd13::9")
+    segment.wire("report")
+    segment.box("one", "wire", spec=at("10.213.0.9", "fd13::9"))
+    until(lambda: "fd13::9 of one" in segment.says(), segment.says)
+    segment.sh("lan", "ip addr del 10.213.0.9/24 dev eth0")
+    until(lambda: segment.says() == f"fd13::9 of one is in use on eth0 by {mac}", segment.says)
+    segment.sh("lan", "ip addr del fd13::9/64 dev eth0")
+    until(lambda: segment.says() == "", segment.says)
+    # It was asked for again and again, and told once.
+    told = [e.attributes["address"] for e in segment.engine.events.since(0) if e.action == "duplicate"]
+    assert told == ["10.213.0.9", "fd13::9"]
+
+
+def test_a_conflict_is_not_over_because_nothing_is_heard(segment: Segment) -> None:
+    segment.engine.duplicates.kept = 0.2
+    segment.held("10.213.0.9")
+    segment.wire("report")
+    segment.box("one", "wire", spec=at("10.213.0.9"))
+    until(lambda: segment.says() != "", segment.says)
+    (before,) = segment.engine.duplicates._conflicts.values()
+    segment.sh("lan", "ip link set eth0 down")
+    # Asked twice meanwhile: the first question may have been put before.
+    until(lambda: next(iter(segment.engine.duplicates._conflicts.values())).then > before.then + 0.8)
+    assert segment.says() != ""
+
+
 @pytest.mark.parametrize("mode", ["bridge", "private", "vepa", "passthru"])
 def test_answers_are_heard_in_every_mode(segment: Segment, mode: str) -> None:
     mac = segment.held("10.213.0.9")

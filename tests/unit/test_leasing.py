@@ -1,13 +1,18 @@
 """Leases as addresses of an endpoint, and what is said where there is no client to ask with."""
 
 import os
+import select
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bascule.dhcp.client import _Client
+from bascule.engine.leases import Wanted
 from bascule.engine.leasing import with_lease
 from bascule.model.addresses import ip_address, ip_interface
 from bascule.model.endpoint import Endpoint, Lease
@@ -47,3 +52,30 @@ def test_a_client_that_is_not_installed_is_named_with_its_package(
     )
     assert f"and there is none (apt-get install {package})" in said.stderr
     assert list((tmp_path / "dhcp").iterdir()) == []
+
+
+@pytest.mark.skipif(not (shutil.which("udhcpc") or shutil.which("busybox")), reason="no udhcpc")
+def test_a_client_that_ends_without_a_lease_is_begun_again_ever_later(tmp_path: Path) -> None:
+    client = _Client(tmp_path / "e", 4)
+    # There is no such namespace, so it ends at once.
+    client.begin(Wanted("e", 4, str(tmp_path / "nowhere"), "eth0", "00" * 16, "box"), once=False)
+    now, pauses = time.time(), []
+
+    def ended() -> float:
+        select.select(client.descriptors(), [], [], 10)
+        client.look(now)
+        assert client.ended
+        return round((client.next_look() or 0.0) - now)
+
+    for _ in range(7):
+        pauses.append(ended())
+        now += pauses[-1] + 0.5
+        client.look(now)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    # One that was given something, and only then ended, is begun again soon.
+    lease = tmp_path / "e" / "lease"
+    lease.write_text("10.7.0.5/24\n10.7.0.1\n10.7.0.1\n100000\n")
+    # A file's time may be some milliseconds late.
+    os.utime(lease, ns=(time.time_ns(), time.time_ns()))
+    assert ended() == 1
+    client.end()

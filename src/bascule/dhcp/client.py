@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds after which a client that has neither a lease nor ended is given up."""
 RELEASE_PATIENCE = 2.0
-AGAIN = 1.0
-"""Seconds before a client that ended is begun again."""
+AGAIN, AGAIN_MOST = 1.0, 30.0
+"""Seconds before a client that ended is begun again: the first time, and at most.  Each time that it ends without a
+lease (its link is away, say) they are twice as many."""
 
 Key = tuple[str, Family]
 """An endpoint's id, and a family."""
@@ -162,6 +163,8 @@ class _Client:
         self._pidfd = -1
         self._inotify = -1
         self._again = 0.0
+        self._pause = AGAIN
+        self._began = 0
         self.lease: Lease | None = None
         self.awaited = False
         """Somebody waits in `obtain`, and will be told."""
@@ -180,6 +183,7 @@ class _Client:
 
     def _start(self, more: list[str]) -> None:
         self._close()
+        self._began = time.time_ns()
         self._pid = os.posix_spawnp(
             self._words[0],
             [*self._words, *more],
@@ -228,11 +232,17 @@ class _Client:
             self._reap()
             self._close()
             self.ended = True
-            self._again = 0.0 if self.awaited else now + AGAIN
+            self._again = 0.0 if self.awaited else now + self._next_pause()
         if self._again and now >= self._again:
             self._again = 0.0
             log.warning("a DHCP client ended and is begun again: %s", self._place.name[:12])
             self._start([])
+
+    def _next_pause(self) -> float:
+        served = self.lease is not None and self.lease.since > self._began
+        pause = AGAIN if served else self._pause
+        self._pause = min(pause * 2, AGAIN_MOST)
+        return pause
 
     def end(self) -> None:
         """It has given the address back and ended."""

@@ -37,7 +37,7 @@ AHEAD = 16
 FRESH = 60.0
 """Seconds for which it is known that nobody had an address."""
 KEPT = 600.0
-"""Seconds after which an address that somebody had may be asked for again."""
+"""Seconds after which an address that somebody had may be asked for again; one that an endpoint has is."""
 
 Lock = threading.RLock
 Tell = Callable[[Network, Endpoint, IPAddress, str], None]
@@ -55,6 +55,16 @@ class _Known:
     """The endpoints, by their ids, whose addresses were asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    """The MACs of others that have an endpoint's addresses, on the network with the id *network*; to be asked for
+    again *then* (time.monotonic)."""
+
+    network: str
+    held: Mapping[IPAddress, str]
+    then: float
+
+
 class Duplicates:
     """*lock* is the engine's; *tell* hears of each conflict, on the asking thread."""
 
@@ -64,8 +74,9 @@ class Duplicates:
         self._decide = decide
         self._lock = lock
         self._tell = tell
+        self.kept = KEPT
         self._known: dict[str, _Known] = {}
-        self._conflicts: dict[str, dict[IPAddress, str]] = {}
+        self._conflicts: dict[str, _Conflict] = {}
         """By the endpoint's id."""
         self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -84,7 +95,8 @@ class Duplicates:
         found = [
             f"{address} of {ep.name} is in use on {net.link} by {mac}"
             for ep in (self._intent.endpoints(network=net.id) if self._conflicts else ())
-            for address, mac in self._conflicts.get(ep.id, {}).items()
+            if ep.id in self._conflicts
+            for address, mac in self._conflicts[ep.id].held.items()
         ]
         return {STATUS: "; ".join(found)} if found else {}
 
@@ -144,9 +156,7 @@ class Duplicates:
 
     def _run(self) -> None:
         while True:
-            asked = {self._asked.get()}
-            while not self._asked.empty():
-                asked.add(self._asked.get())
+            asked = self._next()
             if None in asked:
                 return
             for ident in asked:
@@ -154,12 +164,31 @@ class Duplicates:
                 if net:
                     self._look(net)
 
+    def _next(self) -> set[str | None]:
+        """The networks to look at, when there are any; with None in it where it is over."""
+        with self._lock:
+            living = {ep.id for ep in self._intent.endpoints()} if self._conflicts else set()
+            self._conflicts = {ident: one for ident, one in self._conflicts.items() if ident in living}
+            due: dict[str, float] = {}
+            for one in self._conflicts.values():
+                due[one.network] = min(one.then, due.get(one.network, one.then))
+        first, now = min(due.values(), default=None), time.monotonic()
+        asked: set[str | None] = set()
+        try:
+            asked.add(self._asked.get(timeout=None if first is None else max(0.0, first - now)))
+            while True:
+                asked.add(self._asked.get_nowait())
+        except queue.Empty:
+            now = time.monotonic()
+            return asked | {ident for ident, then in due.items() if then <= now}
+
     def _look(self, net: Network) -> None:
         with self._lock:
             now = time.monotonic()
             known = self._of(net)
             there = self._intent.endpoints(network=net.id)
-            ends = [ep for ep in there if ep.id not in known.checked]
+            again = {ident for ident, one in self._conflicts.items() if one.network == net.id and one.then <= now}
+            ends = [ep for ep in there if ep.id not in known.checked or ep.id in again]
             known.checked = {ep.id for ep in there}
             asked = [a.ip for ep in ends for a in ep.addresses]
             if detection(net) == "report":
@@ -168,14 +197,26 @@ class Duplicates:
         found = self._kernel.who_has(net.link, asked, ours) if asked else {}
         with self._lock:
             self._learn(net, asked, found)
-            living = {ep.id for ep in self._intent.endpoints()} if self._conflicts or found else set()
-            self._conflicts = {ident: held for ident, held in self._conflicts.items() if ident in living}
             for ep in ends:
-                held = {a.ip: found[a.ip] for a in ep.addresses if a.ip in found}
-                if held and ep.id in living:
-                    # Who sees the status finds the event.
-                    self._report(net, ep, held)
-                    self._conflicts[ep.id] = held
+                self._note(net, ep, {a.ip: found[a.ip] for a in ep.addresses if a.ip in found})
+
+    def _note(self, net: Network, ep: Endpoint, held: Mapping[IPAddress, str]) -> None:
+        """Others have those addresses of *ep* that are in *held*, and no others any more."""
+        before = self._conflicts[ep.id].held if ep.id in self._conflicts else {}
+        if not held and before and not self._hears(net):
+            # Where nothing is heard, nobody can say anything.
+            held = before
+        if held and self._intent.store.get(Endpoint, ep.id):
+            # Who sees the status finds the event.
+            self._report(net, ep, {address: mac for address, mac in held.items() if before.get(address) != mac})
+            self._conflicts[ep.id] = _Conflict(net.id, held, time.monotonic() + self.kept)
+        elif before:
+            del self._conflicts[ep.id]
+            log.info("network %s: nobody else has an address of %s any more", net.name, ep.name)
+
+    def _hears(self, net: Network) -> bool:
+        link = self._kernel.host_links().get(net.link)
+        return link is not None and link.carries
 
     def _report(self, net: Network, ep: Endpoint, held: Mapping[IPAddress, str]) -> None:
         for address, mac in held.items():
@@ -186,7 +227,7 @@ class Duplicates:
         known, now = self._of(net), time.monotonic()
         for address in asked:
             if address in found:
-                known.occupied[address] = now + KEPT
+                known.occupied[address] = now + self.kept
                 known.free.pop(address, None)
             else:
                 known.free[address] = now + FRESH
