@@ -68,6 +68,15 @@ def test_addresses_that_others_have_are_passed_over(segment: Segment) -> None:
     assert segment.says() == ""
 
 
+def test_the_hosts_own_addresses_on_the_parent_are_no_containers(segment: Segment) -> None:
+    segment.wire("strict")
+    segment.sh("host", "ip addr add 10.213.0.2/24 dev eth0; ip addr add fd13::3/64 dev eth0 nodad")
+    with pytest.raises(Forbidden, match=r"^address 10\.213\.0\.2 is in use on eth0 by this host$"):
+        segment.box("one", "wire", spec=at("10.213.0.2"))
+    given = [address for name in ("two", "three") for address in segment.addresses(segment.box(name, "wire"))]
+    assert len({"10.213.0.2", "fd13::3", *given}) == 6, given
+
+
 def test_what_comes_to_be_held_further_on_is_passed_over_as_well(segment: Segment) -> None:
     segment.held("10.213.0.20")
     segment.wire("report")

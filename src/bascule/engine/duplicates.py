@@ -16,7 +16,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -32,6 +32,8 @@ from bascule.model.network import Network
 log = logging.getLogger(__name__)
 
 STATUS = "bascule.duplicates"
+HOST = "this host"
+"""Instead of a MAC."""
 AHEAD = 16
 """So many addresses of a family are asked for before they are needed."""
 FRESH = 60.0
@@ -121,7 +123,7 @@ class Duplicates:
                 addresses = tuple(a.ip for a in ep.addresses)
                 self._of(net).reserved.update(addresses)
                 ours = self._ours(net, ep.mac)
-            found = self._kernel.who_has(net.link, addresses, ours)
+            found = self._who_has(net, addresses, ours)
             if not found:
                 return addresses
             with self._lock:
@@ -194,7 +196,7 @@ class Duplicates:
             if detection(net) == "report":
                 asked += [a for a in self._decide.addressing.ahead(net, AHEAD) if known.free.get(a, 0.0) < now]
             ours = self._ours(net)
-        found = self._kernel.who_has(net.link, asked, ours) if asked else {}
+        found = self._who_has(net, asked, ours) if asked else {}
         with self._lock:
             self._learn(net, asked, found)
             for ep in ends:
@@ -217,6 +219,14 @@ class Duplicates:
     def _hears(self, net: Network) -> bool:
         link = self._kernel.host_links().get(net.link)
         return link is not None and link.carries
+
+    def _who_has(self, net: Network, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
+        """As the kernel says; the parent's own addresses are the host's, whom nobody hears on the segment."""
+        own = {a.ip for a in self._kernel.addresses("", net.link)}
+        return {
+            **self._kernel.who_has(net.link, addresses, but),
+            **{address: HOST for address in addresses if address in own},
+        }
 
     def _report(self, net: Network, ep: Endpoint, held: Mapping[IPAddress, str]) -> None:
         for address, mac in held.items():
