@@ -11,9 +11,11 @@ from tests.etcd_server import ETCD, REASON, Member, members
 
 from bascule.cluster import keys
 from bascule.drivers import sealed
+from bascule.model.addresses import ip_address, ip_interface
 from bascule.model.cluster import Node, Ring, Seal
 from bascule.model.codec import encode
 from bascule.model.errors import Failed
+from bascule.model.thing import Address, Dummy
 from bascule.store.etcd import EtcdStore
 from bascule.store.etcdclient import Access, Etcd
 
@@ -152,3 +154,25 @@ def test_whoever_joins_and_cannot_encrypt_has_no_endpoint_on_it(hosts: list[Host
         assert lines(three, "vx-") == []
     finally:
         three.stop()
+
+
+@pytest.mark.parametrize("seal", ["wireguard", "esp"])
+def test_who_moves_to_another_address_is_found_there(hosts: list[Host], seal: Seal) -> None:
+    one, two = hosts
+    one.network("web", options={"bascule.encryption": seal})
+    until(lambda: two.overlays() == ["web"])
+    one.box("a", "web")
+    two.box("b", "web")
+    until(lambda: all(host.clean() for host in hosts))
+    moved = ip_address("192.0.2.99")
+    two.kernel.add([Dummy("eth9"), Address("eth9", ip_interface("192.0.2.99/24"))])
+    two.engine.cluster.move(moved)
+    until(lambda: all(host.clean() for host in hosts), lambda: str([h.engine.cluster.verify() for h in hosts]))
+    word = " peer " if seal == "wireguard" else "ip xfrm"
+    assert lines(one, word) != []
+    assert [
+        line for line in lines(one, word) + lines(two, word) if "192.0.2.2 " in line or "192.0.2.2:" in line
+    ] == []
+    # The tunnel ends where it did, inside.
+    nodes = {node.name: node.id for node in one.store.all(Node)}
+    assert f" local {sealed.inside(seal, nodes['host2'])} " in lines(two, "type vxlan")[0]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bascule.api.shapes import network
 from bascule.cluster.curve import private, public
 from bascule.cluster.sealing import choose, turned
 from bascule.drivers import overlay, sealed
@@ -245,3 +246,12 @@ def test_a_daemon_starts_without_what_encrypts_and_its_network_is_closed_all_the
     kernel.refuse = lambda _: False
     Engine(kernel, store).start()
     assert f"wg set bascule-wg peer {KEY}" in kernel.dump()
+
+
+def test_inspect_tells_what_a_network_is_encrypted_with() -> None:
+    net = Network("a" * 64, "web", "overlay", 1, options={"encrypted": ""}, tunnel=Tunnel(4096, 1370, seal="esp"))
+    assert network.show(net)["Options"] == {
+        "com.docker.network.driver.overlay.vxlanid_list": "4096",
+        "encrypted": "",
+        "bascule.encryption": "esp",
+    }

@@ -65,6 +65,7 @@ def _fields(*, full: bool) -> Fields:
         "State": ("STATE", lambda n: n["State"]),
         "MTU": ("MTU", lambda n: str(n["MTU"])),
         "Self": ("SELF", lambda n: "*" if n["Self"] else ""),
+        "Encryption": ("ENCRYPTION", lambda n: ", ".join(n["Encryption"])),
     }
 
 

@@ -8,9 +8,10 @@ from bascule.cluster.following import Following
 from bascule.cluster.member import Member
 from bascule.cluster.networks import plain
 from bascule.cluster.reaping import records
+from bascule.cluster.sealing import RING
 from bascule.cluster.services import holder
 from bascule.engine.shared import Shared
-from bascule.model.cluster import Alive, Remote
+from bascule.model.cluster import Alive, Remote, Ring
 from bascule.model.errors import Unavailable
 from bascule.model.network import Network
 from bascule.model.service import Service
@@ -48,6 +49,8 @@ def _shared(common: Commons, shared: Shared) -> Iterator[str]:
         if nodes.get(ident) != known.get(ident):
             one = nodes.get(ident) or known[ident]
             yield f"nodes: {'stale' if ident not in nodes else 'missing'}: {one.name} ({ident[:12]})"
+    if shared.ring() not in (common.shared.get(Ring, RING), None):
+        yield "secrets: those of encrypted networks are not what the cluster has"
     for alive in common.alive.all(Alive):
         if alive.id not in nodes:
             yield f"nodes: {alive.id[:12]} lives and is no member"

@@ -4,6 +4,7 @@ A member has an address of its own on each, out of its node's id, which nobody g
 their addresses, and what is sent to one of them goes encrypted or not at all.
 """
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ _PREVIOUS, _CURRENT = 0, 1
 _SALTED_KEY = 36
 
 
+@functools.lru_cache(4096)
 def inside(seal: Seal, node: str) -> IPv6Address:
     """The address of the node on its link: a unique local one (RFC 4193)."""
     prefix = hashlib.sha256(f"bascule {seal}".encode()).digest()[:7]

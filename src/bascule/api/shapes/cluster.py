@@ -84,6 +84,7 @@ def node(seen: Seen) -> answer.Node:
         "Joined": times.rfc3339(one.joined),
         "State": seen.state,
         "Self": seen.me,
+        "Encryption": list(one.seals),
     }
 
 

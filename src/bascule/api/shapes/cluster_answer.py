@@ -4,7 +4,8 @@ from typing import TypedDict
 
 
 class Node(TypedDict):
-    """A host of the cluster.  State is ready, suspect, down or unknown; Self is this one."""
+    """A host of the cluster.  State is ready, suspect, down or unknown; Self is this one; Encryption is what it can
+    encrypt with, wireguard and esp."""
 
     ID: str
     Name: str
@@ -13,6 +14,7 @@ class Node(TypedDict):
     Joined: str
     State: str
     Self: bool
+    Encryption: list[str]
 
 
 class Cluster(TypedDict):

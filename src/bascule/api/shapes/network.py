@@ -165,9 +165,12 @@ def show(
 
 
 def _options(net: Network) -> dict[str, str]:
-    """Docker tells of an overlay network which VXLAN identifiers it has."""
-    told = {"com.docker.network.driver.overlay.vxlanid_list": str(net.tunnel.vni)} if net.tunnel else {}
-    return {**told, **net.options}
+    """Docker tells of an overlay network which VXLAN identifiers it has; and we, what it is encrypted with."""
+    if net.tunnel is None:
+        return dict(net.options)
+    told = {"com.docker.network.driver.overlay.vxlanid_list": str(net.tunnel.vni)}
+    sealed = {"bascule.encryption": net.tunnel.seal} if net.tunnel.seal else {}
+    return {**told, **net.options, **sealed}
 
 
 def _config(net: Network) -> list[answer.IpamConfig] | None:
