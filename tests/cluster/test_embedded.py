@@ -1,11 +1,13 @@
 """A cluster with a store of its own: hosts that join by a token, their etcds, and what becomes of these."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from itertools import permutations
 
 import pytest
-from tests.cluster.daemons import HOSTS
+from tests.cluster.daemons import HOSTS, Container
 from tests.cluster.embedded import Own
 from tests.etcd_server import ETCD, REASON
 from tests.root.ground import Refused, until
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
     """All three are members.  Tests leave it as they found it."""
-    with Own(tmp_path_factory.mktemp("own")) as made:
+    with Own(tmp_path_factory.mktemp("own"), "--cluster-lease=3") as made:
         made.everybody()
         made.settled()
         yield made
@@ -81,6 +83,48 @@ def test_an_etcd_that_died_while_no_daemon_looked_is_started_by_the_next(own: Ow
     three.start()
     assert own.etcd("three")
     own.settled()
+    assert own.verified() == ""
+
+
+def test_a_member_whose_data_is_lost_becomes_a_new_one(own: Own) -> None:
+    for lost in ("three", "one"):  # One founded the cluster: it must not do so again.
+        own.daemons[lost].kill()
+        os.kill(own.etcd(lost), signal.SIGKILL)
+        shutil.rmtree(own.home(lost) / "etcd")
+        own.daemons[lost].start()
+        until(lambda lost=lost: own.etcd(lost) > 0, own.daemons[lost].said)  # type: ignore[misc]
+        until(lambda: own.voices("two") == sorted(HOSTS))
+        own.settled()
+    assert own.verified() == ""
+
+
+def test_a_store_that_lost_most_of_its_members_is_rebuilt_on_one_that_is_left(own: Own) -> None:
+    own.network("one", "web", "10.50.0.0/24")
+    one, two, three = (own.run(name, f"box-{name}", "web") for name in HOSTS)
+    until(lambda: one.asks("box-three") == f"NOERROR {three.addresses[0]}")
+    addresses = [box.addresses for box in (one, two, three)]
+    for name in ("two", "three"):
+        own.daemons[name].kill()
+        os.kill(own.etcd(name), signal.SIGKILL)
+    told = own.daemons["one"].ask("POST", "/cluster/rebuild")
+    assert told == {"There": ["one"], "Missing": ["three", "two"]}
+    until(lambda: not any(line.startswith("one: store") for line in own.differences()), own.daemons["one"].said)
+    own.daemons["one"].ask("POST", "/networks/create", {"Name": "alone", "Driver": "overlay"})
+    # Those that come back would have had the majority of what was.
+    for name in ("two", "three"):
+        own.daemons[name].start()
+    for name in HOSTS:
+        until(lambda name=name: "alone" in own.networks(name), own.daemons[name].said)  # type: ignore[misc]
+    until(lambda: own.voices() == sorted(HOSTS))
+    own.settled()
+    assert own.verified() == ""
+    again = [Container(own.daemons[name], f"box-{name}", "web") for name in HOSTS]
+    assert [box.addresses for box in again] == addresses
+    for asker, asked in permutations(again, 2):
+        until(lambda asker=asker, asked=asked: asker.asks(asked.name) == f"NOERROR {asked.addresses[0]}")  # type: ignore[misc]
+        assert asker.ping(asked.addresses[0]) == "1/1"
+    for name in HOSTS:
+        own.daemons[name].sweep()
     assert own.verified() == ""
 
 

@@ -45,8 +45,9 @@ class Server:
         pid = int(told["pid"])
         return pid if _since(pid) == told["since"] else 0
 
-    def ensure(self) -> bool:
-        """It runs; whether it had to be started.  Raises Failed where there is no such program."""
+    def ensure(self, *more: str) -> bool:
+        """It runs; whether it had to be started, then with *more* words.  Raises Failed where there is no such
+        program."""
         if self.pid:
             return False
         program = shutil.which(self._home.etcd)
@@ -57,7 +58,7 @@ class Server:
             path.unlink()
         with path.open("ab") as said:
             self._child = subprocess.Popen(
-                [program, *self._words()],
+                [program, *self._words(), *more],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

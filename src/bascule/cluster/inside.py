@@ -38,6 +38,11 @@ class Keeping(Protocol):
         """Raises Conflict where *others* would be left without a store."""
         ...
 
+    def revive(self) -> None:
+        """Where the store does not answer, this host's member is the whole of it, and may be rebuilt.  Raises
+        Conflict where there is none, Unavailable."""
+        ...
+
     def may_move(self) -> None:
         """Raises Conflict where others know this host's address as that of the store."""
         ...
@@ -146,6 +151,8 @@ class Inside:
         self._member.move(address)
 
     def rebuild(self) -> Rebuilt:
+        if self._keeper is not None:
+            self._keeper.revive()
         return self._member.rebuild()
 
     def verify(self) -> Sequence[str]:

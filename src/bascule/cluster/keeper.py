@@ -16,22 +16,24 @@ from datetime import timedelta
 from threading import Event, Lock, Thread
 from urllib.parse import urlsplit
 
-from bascule.cluster import authority, keys, peers
+from bascule.cluster import authority, keys, peers, returning
 from bascule.cluster.commons import access
 from bascule.cluster.door import Body, Door, ask, text
 from bascule.cluster.etcd import Server
-from bascule.cluster.home import Home
+from bascule.cluster.home import CLIENT, Home, url
 from bascule.cluster.token import Token
 from bascule.engine.cluster import Invitation
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Membership, Node, StoreAccess
 from bascule.model.codec import decode
-from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid
+from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid, Unavailable
 from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
 # Seconds: how often etcd and the certificate are looked at, and how often it is asked who its members are.
 _TICK, _LOOK = 1.0, 5.0
+# Seconds: how often its member is held against those of the others.
+_COMPARE = 30.0
 # Seconds after which a host that has not finished joining makes room for another.
 _LEARNING = 60.0
 _IDENT = re.compile("[0-9a-f]{32}")
@@ -51,7 +53,8 @@ class Keeper:
         self._closing = Event()
         self._admitting = Lock()
         self._learner: tuple[str, float] = ("", 0.0)
-        self._looked = 0.0
+        self._tending = Lock()
+        self._done: dict[float, float] = {}
         self._said = ""
         self._server: Server | None = None
         self._door: Door | None = None
@@ -103,6 +106,26 @@ class Keeper:
                 " Let them leave first, or use --force."
             )
 
+    def revive(self) -> None:
+        """Where the store does not answer, this host's member is the whole of it, and may be rebuilt.  Raises
+        Conflict where there is none, Unavailable."""
+        try:
+            self._etcd.list(keys.IDENTITY)
+            return
+        except Unavailable:
+            # Which is what this is for.
+            pass
+        with self._tending:
+            if self._server is None:
+                raise Conflict("this host has no member of the cluster's store: rebuild it on a host that has one")
+            log.warning(
+                "the cluster's store does not answer: this host's member of it is the whole of it from now on"
+            )
+            self._server = returning.stand_alone(
+                self._home, self._me, self._server, lambda: self._closing.wait(_TICK / 10)
+            )
+            self._reach(self._home.access(url(self._me.address, CLIENT)))
+
     def may_move(self) -> None:
         """Raises Conflict where others know this host's address as that of the store."""
         if self._server is not None:
@@ -139,17 +162,43 @@ class Keeper:
             self._said = str(refusal)
 
     def _tend(self) -> None:
-        self._start()
-        if self._renewed():
-            self._reach(self._me.store)
-        if time.monotonic() - self._looked >= _LOOK:
-            self._looked = time.monotonic()
-            self._look()
+        with self._tending:
+            if self._server is not None and self._due(_COMPARE):
+                self._compare()
+            self._start()
+            if self._renewed():
+                self._reach(self._me.store)
+            if self._due(_LOOK):
+                self._look()
+
+    def _due(self, seconds: float) -> bool:
+        """Once in so many seconds."""
+        now = time.monotonic()
+        due = now - self._done.get(seconds, -seconds) >= seconds
+        if due:
+            self._done[seconds] = now
+        return due
+
+    def _compare(self) -> None:
+        """This host's member is one of the store that the cluster has."""
+        lost = returning.lost(self._home)
+        seen = returning.best(self._home, self._me)
+        if self._server is not None and seen is not None and (lost or returning.foreign(seen, self._me)):
+            # Until it is done.
+            self._done.pop(_COMPARE, None)
+            self._server = returning.enter_anew(self._home, self._me, self._server, seen)
+            self._done[_COMPARE] = time.monotonic()
+            self._done.pop(_LOOK, None)
+        elif seen is not None and returning.learning(seen, self._me):
+            returning.finish(self._home, self._me, seen)
 
     def _start(self) -> None:
         if self._server is None and (part := self._home.part()) is not None:
             self._server = Server(self._home, part)
-        if self._server is not None and self._server.ensure():
+        if self._server is None or returning.lost(self._home):
+            # What a member without its data would begin is another store than that of the others.
+            pass
+        elif self._server.ensure():
             log.info("etcd was started, pid %d", self._server.pid)
         if self._home.signs() and self._door is None:
             answers = {"/v1/authority": self._show, "/v1/join": self._admit, "/v1/renew": self._lengthen}

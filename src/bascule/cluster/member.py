@@ -262,11 +262,20 @@ class Member:
 
     def _connect(self) -> Commons:
         if self._common is None:
-            answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
-            self._common = Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
+            try:
+                self._common = self._reached()
+            except Replaced:
+                # It may have been rebuilt while this daemon was not there.
+                if not self.bare(self._rebuilt):
+                    raise
+                self._common = self._reached()
             self._settle_blocks(self._common)
             sealing.introduce(self._common, self.shared, self.me)
         return self._common
+
+    def _reached(self) -> Commons:
+        answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
+        return Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
 
     def _repair(self) -> None:
         for line in self.shared.repair():

@@ -146,6 +146,10 @@ class Etcd:
         with suppress(_NotThere):
             self._ask("/v3/lease/revoke", {"ID": str(lease)})
 
+    def leases(self) -> builtins.list[int]:
+        """All that have not ended, whosever they are."""
+        return [int(one["ID"]) for one in self._ask("/v3/lease/leases", {}).get("leases", ())]
+
     def watch(self, prefix: str, after: int) -> "Watch":
         """What changes below *prefix* later than revision *after*."""
         deadline = time.monotonic() + self._access.deadline
