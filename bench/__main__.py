@@ -67,7 +67,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--ports", type=int, default=0, help="published ports of the crowded row (5000)")
     parser.add_argument("--rounds", type=int, default=0, help="samples a side of most rows (15)")
     parser.add_argument(
-        "--record", action="store_true", help="write record, table and plot although rows are left out"
+        "--record",
+        action="store_true",
+        help="write record, table and plot; rows that are left out stay as they are",
     )
     parser.add_argument("--strict", action="store_true", help="a missed budget is a failure")
     found = parser.parse_args(argv)
@@ -100,7 +102,7 @@ def measure(asked: argparse.Namespace, stage: Stage, outcome: Outcome) -> None:
         for keys, group in groups:
             try:
                 for row in group(stage, level):
-                    if row.key.partition("@")[0].partition(":")[0] in asked.keys:
+                    if report.family(row.key) in asked.keys:
                         outcome.rows.append(row)
                         print(report.line(row), flush=True)
             except Exception:
@@ -146,8 +148,12 @@ def run(asked: argparse.Namespace) -> tuple[Outcome, dict[str, object]]:
     return outcome, notes
 
 
-def write(rows: Sequence[Row], notes: dict[str, object]) -> None:
+def write(asked: Sequence[str], rows: Sequence[Row], notes: dict[str, object]) -> None:
+    """What was not asked for stays as the last record has it, and says of when it is."""
     today = datetime.date.today().isoformat()
+    rows = sorted(
+        [*rows, *report.earlier(HERE / "results", asked)], key=lambda row: KEYS.index(report.family(row.key))
+    )
     facts = report.machine()
     kind = f"linux-{'.'.join(facts['kernel'].split('.')[:2])}-{facts['cpu'].partition(' ')[0]}cpu"
     results = HERE / "results" / f"{today}-{kind}.json"
@@ -168,7 +174,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcome, notes = run(asked)
     if outcome.rows and (asked.record or not (asked.only or asked.quick)):
-        write(outcome.rows, notes)
+        write(asked.keys, outcome.rows, notes)
     missed = [row for row in outcome.rows if row.kept is False]
     kept = sum(row.kept is True for row in outcome.rows)
     print(f"{len(outcome.rows)} rows: {kept} budgets kept, {len(missed)} missed, {len(outcome.failures)} failures")

@@ -23,6 +23,8 @@ class Row:
     against: str = "docker"
     budget: float | None = None
     more: bool = False
+    when: str = ""
+    """The day of an earlier run that it is from."""
 
     @property
     def ratio(self) -> float:

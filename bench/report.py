@@ -81,6 +81,7 @@ def record(rows: Sequence[Row], notes: Mapping[str, Any], when: str) -> str:
                 "budget": row.budget,
                 "more is better": row.more,
                 "kept": row.kept,
+                "when": row.when or when,
                 "ours": [round(sample, 4) for sample in row.ours],
                 "peer": [round(sample, 4) for sample in row.peer],
             }
@@ -90,6 +91,25 @@ def record(rows: Sequence[Row], notes: Mapping[str, Any], when: str) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
+def earlier(directory: Path, asked: Sequence[str]) -> list[Row]:
+    """The rows of the newest record in *directory* that are none of the keys *asked*."""
+    records = sorted(directory.glob("*.json"))
+    document: dict[str, Any] = json.loads(records[-1].read_text()) if records else {"date": "", "rows": []}
+    return [
+        Row(
+            *(told[key] for key in ("key", "what", "unit", "ours", "peer", "against", "budget", "more is better")),
+            when=told.get("when") or document["date"],
+        )
+        for told in document["rows"]
+        if family(told["key"]) not in asked
+    ]
+
+
+def family(key: str) -> str:
+    """What a row's key is asked for by: `port` of `port@5000:trip`."""
+    return key.partition("@")[0].partition(":")[0]
+
+
 def table(rows: Sequence[Row], notes: Mapping[str, Any], when: str, results: str) -> str:
     """The page bench/README.md."""
     body = "\n".join(
@@ -97,6 +117,11 @@ def table(rows: Sequence[Row], notes: Mapping[str, Any], when: str, results: str
         f"| {number(statistics.median(row.peer))} | {row.unit} | {row.ratio:.3f} | {bound(row)} | {verdict(row)} |"
         for row in rows
     )
+    days = {row.when for row in rows if row.when}
+    old = {
+        day: ", ".join(dict.fromkeys(family(row.key) for row in rows if row.when == day)) for day in sorted(days)
+    }
+    kept = "".join(f"\nOf a run of {day}, not measured again since: {keys}.\n" for day, keys in old.items())
     about = "\n".join(f"- {key}: {value}" for key, value in {**machine(), **notes}.items())
     return f"""\
 # Bascule beside its peers
@@ -110,7 +135,7 @@ sample: [{results}]({results}). Written by `make bench`.
 | what | beside | ours | theirs | unit | ratio | budget | |
 | --- | --- | ---: | ---: | --- | ---: | --- | --- |
 {body}
-
+{kept}
 The machine:
 
 {about}
