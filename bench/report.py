@@ -97,8 +97,15 @@ def earlier(directory: Path, asked: Sequence[str]) -> list[Row]:
     document: dict[str, Any] = json.loads(records[-1].read_text()) if records else {"date": "", "rows": []}
     return [
         Row(
-            *(told[key] for key in ("key", "what", "unit", "ours", "peer", "against", "budget", "more is better")),
-            when=told.get("when") or document["date"],
+            told["key"],
+            told["what"],
+            told["unit"],
+            told["ours"],
+            told["peer"],
+            told["against"],
+            told["budget"],
+            told["more is better"],
+            told.get("when") or document["date"],
         )
         for told in document["rows"]
         if family(told["key"]) not in asked
