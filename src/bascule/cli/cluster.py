@@ -212,8 +212,8 @@ COMMANDS = {
         "",
         "Make a store that lost everything anew, out of what the living nodes know",
         examples="bascule cluster rebuild",
-        long="For an etcd that was wiped, or restored from nothing; and for a store of the cluster's own that lost"
-        " most of its members, on a host that has one.  Until then all hosts go on as they are.",
+        long="For an etcd that was wiped, or restored from nothing; and for a store of the cluster's own that\n"
+        "lost most of its members, on a host that has one.  Until then all hosts go on as they are.",
     ),
     "cluster verify": Command(
         verify,
