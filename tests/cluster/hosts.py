@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from bascule.cluster.gate import Gate
-from bascule.engine.balance import NoBalance, Shares
+from bascule.engine.balance import NoBalance, Only, Shares
 from bascule.engine.cluster import Joining
 from bascule.engine.engine import Engine
 from bascule.engine.names import Member, NoNames, Zone
@@ -53,7 +53,7 @@ class Divided(NoBalance):
     def __init__(self) -> None:
         self.shares: dict[str, dict[str, list[str]]] = {}
 
-    def share(self, key: str, shares: Shares) -> None:
+    def share(self, key: str, shares: Shares, only: Only = ()) -> None:  # noqa: ARG002
         self.shares[key] = {str(front): sorted(map(str, members)) for front, members in shares.items()}
 
     def forget(self, key: str) -> None:

@@ -336,9 +336,21 @@ def test_every_host_publishes_a_services_ports(cluster: Cluster, network: str) -
             reached(cluster.wire.path("one"), str(cluster.wire.address(host)), boxes, port=8080)
         assert line.says().name == name
         assert cluster.verified() == ""
+    # The host's way to what it publishes leads to the published ports and to no others.
+    entry = way_in(cluster, "one")
+    with Serving(*boxes), Serving(*boxes, port=81):
+        reached(cluster.wire.path("one"), entry, boxes)
+        with pytest.raises(TimeoutError):
+            asked(cluster.wire.path("one"), entry, 81)
     for box in boxes:
         box.daemon.ask("DELETE", f"/containers/{box.name}?force=1")
     until(lambda: all(refused(cluster, host, 8080) for host in HOSTS))
+
+
+def way_in(cluster: Cluster, host: str) -> str:
+    """The address of the entry of `web` on that host, on the bridge network."""
+    told = cluster.daemons[host].ask("GET", "/networks/bascule_gwbridge")["Containers"]
+    return next(str(end["IPv4Address"]).partition("/")[0] for end in told.values() if end["Name"] == "service:web")
 
 
 def refused(cluster: Cluster, host: str, port: int) -> bool:

@@ -97,3 +97,15 @@ def test_another_daemon_says_it_again_and_rules_of_others_stay(wire: Wire) -> No
     assert again.faults(key, shares) == []
     again.share(key, {})
     assert wire.sh("asker", "nft list ruleset") == "table inet theirs {\n}"
+
+
+def test_a_namespace_with_nothing_to_divide_is_looked_at_once(wire: Wire) -> None:
+    balancer, key = Balancer(), wire.path("asker")
+    Balancer().share(key, {FRONT: [wire.address("ann")]})
+    # What an earlier daemon left is found, and goes.
+    assert len(balancer.faults(key, {})) == 2
+    balancer.renew(key, {})
+    assert [balancer.faults(key, {}) for _ in range(2)] == [[], []]
+    balancer.share(key, {FRONT: [wire.address("bob")]})
+    assert who(wire, FRONT) == {wire.address("bob")}
+    assert balancer.faults(key, {FRONT: [wire.address("bob")]}) == []

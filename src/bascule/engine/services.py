@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Lock, RLock
 
 from bascule.drivers import service as options
-from bascule.engine.balance import Balance
+from bascule.engine.balance import Balance, Only
 from bascule.engine.intent import Intent, service_member
 from bascule.engine.names import Names, Zone
 from bascule.model.addresses import IPAddress
@@ -134,12 +134,12 @@ class Services:
     def place(self, box: Sandbox, *, anew: bool = False) -> None:
         """The same for one sandbox.  What is refused is told once, and tried again by `settle`."""
         with self._lock:
-            shares = self._shares(box)
+            shares, only = self._shares(box), self._only(box)
             try:
-                if anew and self.balance.faults(box.key, shares):
-                    self.balance.renew(box.key, shares)
+                if anew and self.balance.faults(box.key, shares, only):
+                    self.balance.renew(box.key, shares, only)
                 else:
-                    self.balance.share(box.key, shares)
+                    self.balance.share(box.key, shares, only)
                 self._troubled.pop(box.id, None)
             except BasculeError as refusal:
                 if self._troubled.get(box.id) != str(refusal):
@@ -156,7 +156,7 @@ class Services:
         for box in self._askers(None):
             with self._lock:
                 try:
-                    faults = self.balance.faults(box.key, self._shares(box))
+                    faults = self.balance.faults(box.key, self._shares(box), self._only(box))
                 except BasculeError as refusal:
                     faults = [str(refusal)]
             found += [f"services: {box.name}: {fault}" for fault in faults]
@@ -184,9 +184,18 @@ class Services:
                     found |= _divided(service.addresses, self.members(service))
         return found
 
+    def _entered(self, box: Sandbox) -> Service | None:
+        """The service that *box* is an entry of."""
+        entry = box.container.startswith(ENTRY)
+        return self.intent.store.get(Service, box.container.removeprefix(ENTRY)) if entry else None
+
+    def _only(self, box: Sandbox) -> Only:
+        service = self._entered(box)
+        return [(port.proto, port.port) for port in service.ports] if service else ()
+
     def _entry(self, box: Sandbox) -> Backs:
         """What comes for the entry's address on the bridge network is for the service."""
-        service = self.intent.store.get(Service, box.container.removeprefix(ENTRY))
+        service = self._entered(box)
         if service is None:
             return {}
         ways = [ep for ep in self.intent.endpoints(sandbox=box.id) if ep.network != service.network]

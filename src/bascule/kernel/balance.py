@@ -15,7 +15,7 @@ from bascule.kernel import conntrack, sharing
 from bascule.kernel.libnftables import Libnftables
 from bascule.kernel.namespaces import Identity, identity, in_namespace
 from bascule.kernel.netfilter import Netfilter
-from bascule.kernel.sharing import Shares
+from bascule.kernel.sharing import Only, Shares
 from bascule.model.addresses import IPAddress
 from bascule.model.errors import KernelError
 from bascule.wire.conntrack import Flow
@@ -42,25 +42,30 @@ class Balancer:
         self._lock = Lock()
         self._known: dict[str, _Known] = {}
 
-    def share(self, key: str, shares: Shares) -> None:
+    def share(self, key: str, shares: Shares, only: Only = ()) -> None:
         """See the protocol.  Costs nothing where nothing changes."""
         with self._lock:
             known = self._of(key)
             wanted = _arranged(known, shares)
             if wanted != (known.shares if known else {}):
-                self._write(key, known, wanted, anew=False)
+                self._write(key, known, wanted, only)
 
-    def renew(self, key: str, shares: Shares) -> None:
+    def renew(self, key: str, shares: Shares, only: Only = ()) -> None:
         """See the protocol.  One transaction: there is no moment without."""
         with self._lock:
             known = self._of(key)
-            self._write(key, known, _arranged(known, shares), anew=True)
+            self._write(key, known, _arranged(known, shares), only, anew=True)
 
-    def faults(self, key: str, shares: Shares) -> list[str]:
-        """See the protocol."""
+    def faults(self, key: str, shares: Shares, only: Only = ()) -> list[str]:
+        """See the protocol.  Costs nothing where nothing is divided and nothing was found the last time."""
         with self._lock:
-            wanted = sharing.elements(_arranged(self._of(key), shares))
-            there = in_namespace(key, _present)
+            known = self._of(key)
+            wanted = sharing.elements(_arranged(known, shares))
+            if not wanted and known is not None:
+                return []
+            there = in_namespace(key, lambda: _present(only))
+            if not wanted and not there:
+                self._known[key] = _Known(identity(key), {}, frozenset())
         lines = [f"missing: {name} {{ {at} : {to} }}" for (name, at), to in wanted.items() - there.items()]
         lines += [f"stale: {name} {{ {at} : {to} }}" for (name, at), to in there.items() - wanted.items()]
         return sorted(lines)
@@ -75,7 +80,7 @@ class Balancer:
         # Another namespace may be at the same path by now.
         return known if known is not None and known.space == identity(key) else None
 
-    def _write(self, key: str, known: _Known | None, wanted: Arranged, *, anew: bool) -> None:
+    def _write(self, key: str, known: _Known | None, wanted: Arranged, only: Only, *, anew: bool = False) -> None:
         before = known.shares if known else {}
         gone = {one for front, members in before.items() for one in members if one not in wanted.get(front, ())}
         fresh = set(wanted) - set(before)
@@ -85,7 +90,9 @@ class Balancer:
             # would never be translated.  A stream may go on: perhaps it is only the store that lost sight of it.
             return (flow.answers in gone and flow.proto != IPPROTO_TCP) or flow.answers in fresh
 
-        whole = in_namespace(key, lambda: _visit(None if anew else known, wanted, lost if gone or fresh else None))
+        whole = in_namespace(
+            key, lambda: _visit(None if anew else known, wanted, only, lost if gone or fresh else None)
+        )
         if not wanted:
             self._known.pop(key, None)
             return
@@ -94,11 +101,11 @@ class Balancer:
         self._known[key] = _Known(identity(key), wanted, chains | old)
 
 
-def _visit(known: _Known | None, wanted: Arranged, lost: Callable[[Flow], bool] | None) -> bool:
+def _visit(known: _Known | None, wanted: Arranged, only: Only, lost: Callable[[Flow], bool] | None) -> bool:
     """Whether all was written, not only what differs.  Connections that are *lost* are forgotten."""
     nft, netfilter = Libnftables(), Netfilter()
     try:
-        whole = _load(nft, known, wanted)
+        whole = _load(nft, known, wanted, only)
         if lost is not None:
             conntrack.forget_some(netfilter, lost)
     finally:
@@ -107,8 +114,8 @@ def _visit(known: _Known | None, wanted: Arranged, lost: Callable[[Flow], bool] 
     return whole
 
 
-def _load(nft: Libnftables, known: _Known | None, wanted: Arranged) -> bool:
-    if known is not None and wanted:
+def _load(nft: Libnftables, known: _Known | None, wanted: Arranged, only: Only) -> bool:
+    if known is not None and known.shares and wanted:
         try:
             nft.run(sharing.change(known.shares, wanted, known.chains), _WHAT)
             return False
@@ -116,7 +123,7 @@ def _load(nft: Libnftables, known: _Known | None, wanted: Arranged) -> bool:
             if refused.errno not in _NOT_AS_LEFT:
                 raise
             # Somebody in there changed it: it is put back whole.
-    nft.run(sharing.whole(wanted), _WHAT)
+    nft.run(sharing.whole(wanted, only), _WHAT)
     return True
 
 
@@ -125,11 +132,11 @@ def _arranged(known: _Known | None, shares: Shares) -> Arranged:
     return {front: sharing.arranged(before.get(front, ()), now) for front, now in shares.items() if now}
 
 
-def _present() -> dict[sharing.Key, str]:
+def _present(only: Only) -> dict[sharing.Key, str]:
     """The elements as they are in this thread's namespace."""
     nft = Libnftables()
     try:
-        return sharing.read(nft.run(f"list table inet {sharing.TABLE}", "list what is divided"))
+        return sharing.read(nft.run(f"list table inet {sharing.TABLE}", "list what is divided"), only)
     except KernelError as refused:
         if refused.errno != errno.ENOENT:
             raise

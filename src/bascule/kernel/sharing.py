@@ -18,9 +18,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Template
 
 from bascule.model.addresses import FAMILIES, IPAddress, family, nft_family
+from bascule.model.endpoint import Proto
 
 TABLE = "bascule-services"
 Shares = Mapping[IPAddress, Sequence[IPAddress]]
+Only = Sequence[tuple[Proto, int]]
+"""What passes through on its way to a member; nothing said: all."""
 Key = tuple[str, str]
 """Of an element: the map's name and the key as nft writes it."""
 MOST = 4096
@@ -58,6 +61,7 @@ _CHAINS = """\
 	}
 """
 
+_PUBLISHED = "published ports, and nothing else"
 _PURPOSES = ("what is asked from here", "what is asked from behind", "answers come back this way")
 
 
@@ -103,13 +107,27 @@ def chains(shares: Shares) -> dict[str, str]:
     return found
 
 
-def whole(shares: Shares) -> str:
+def whole(shares: Shares, only: Only = ()) -> str:
     """One transaction that leaves exactly *shares*, whatever was there; no table where they are none."""
-    if not elements(shares):
+    if not elements(shares) and not only:
         return _BEGIN
     maps = "".join(_MAPS.substitute(ip=nft_family(v), addr=f"ipv{v}_addr") for v in FAMILIES)
     lines = [*chains(shares).values(), *_added(elements(shares).items())]
-    return f"{_BEGIN}table inet {TABLE} {{\n{maps}{_CHAINS}}}\n" + "\n".join(lines) + "\n"
+    return f"{_BEGIN}table inet {TABLE} {{\n{maps}{_CHAINS}{_closed(only)}}}\n" + "\n".join(lines) + "\n"
+
+
+def _closed(only: Only) -> str:
+    """An entry passes on what is published, and is no way between its networks."""
+    if not only:
+        return ""
+    ports = ", ".join(f"{proto} . {port}" for proto, port in only)
+    return f"""\
+	chain forward {{
+		type filter hook forward priority filter; policy drop;
+		ct state established,related accept
+		ct status dnat meta l4proto . th dport {{ {ports} }} accept comment "{_PUBLISHED}"
+	}}
+"""
 
 
 def change(before: Shares, now: Shares, known: Iterable[str]) -> str:
@@ -132,9 +150,9 @@ _MAP = re.compile(r"^\tmap (\w+) \{$(.*?)^\t\}$", re.M | re.S)
 _ELEMENT = re.compile(r"([0-9a-f:.]+(?: \. \d+)?) : (goto among-[0-9a-z-]+|[0-9a-f:.]+)")
 
 
-def read(listed: str) -> dict[Key, str]:
+def read(listed: str, only: Only = ()) -> dict[Key, str]:
     """The elements of the table as nft lists it; none where a rule of it is not there."""
-    if any(purpose not in listed for purpose in _PURPOSES):
+    if any(purpose not in listed for purpose in (*_PURPOSES, *([_PUBLISHED] if only else []))):
         return {}
     found = {}
     for name, body in _MAP.findall(listed):
