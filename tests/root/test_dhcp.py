@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.root.dhcp_ground import OPTIONS, ROUTER, Server, answers, clients, macvlan, network, shown
-from tests.root.ground import DaemonGround, Refused, until
+from tests.root.ground import DaemonGround, Refused, compared, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root"),
@@ -117,7 +117,7 @@ def test_a_silent_server_is_an_error_and_leaves_nothing(ground: DaemonGround, se
     untouched = ground.summary()
     with pytest.raises(Refused, match=r"500 .*network lan: no DHCP server answered on eth1 within 4 seconds"):
         ground.ask("POST", "/networks/lan/connect", {"Container": "box"})
-    until(lambda: ground.summary() == untouched)
+    until(lambda: ground.summary() == untouched, lambda: compared(untouched, ground.summary()))
     with pytest.raises(Refused, match=r"500 .*failed to set up container networking: network lan: no DHCP server"):
         ground.run("other", "lan", "true")
     assert clients(ground) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.root.dhcp_ground import ROUTER, Server, answers, clients, macvlan, network, shown
-from tests.root.ground import DaemonGround, Refused, until
+from tests.root.ground import DaemonGround, Refused, compared, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root"),
@@ -193,7 +193,7 @@ def test_silence_on_a_network_with_ipv6_alone_is_an_error_and_leaves_nothing(
         Refused, match=r"500 .*lan: no DHCPv6 server and no router answered on eth1 within 8 seconds"
     ):
         ground.ask("POST", "/networks/lan/connect", {"Container": "box"})
-    until(lambda: ground.summary() == untouched)
+    until(lambda: ground.summary() == untouched, lambda: compared(untouched, ground.summary()))
     assert asking(ground) == []
     assert list((ground.directory / "run/dhcp").iterdir()) == []
 
