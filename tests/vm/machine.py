@@ -73,9 +73,10 @@ class Machine:
             self._serve(f"{socket.gethostname()} {name}", sandbox.key, family, everywhere)
         return [str(address.ip) for address in end.addresses]
 
-    def join(self, number: int, seal: Seal | None) -> None:
-        """This guest is the member *number* of a cluster that has a network `wire`: see `member`."""
-        self.member = Member(self.engine, number, seal)
+    def join(self, number: int, seal: Seal | None, version: int) -> None:
+        """This guest is the member *number* of a cluster over IP *version* that has a network `wire`: see
+        `member`."""
+        self.member = Member(self.engine, number, seal, version)
 
     def cluster(self, what: str, *words: Any, **named: Any) -> Any:
         """As the member *what* would."""

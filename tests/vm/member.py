@@ -1,8 +1,10 @@
 """A guest as a member of a cluster of two that has no store: each is told what it would have read there."""
 
 import hashlib
+import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ SUBNET = ip_network("10.77.0.0/24")
 BLOCKS = {1: ip_network("10.77.0.16/28"), 2: ip_network("10.77.0.32/28")}
 
 
-def membership(number: int) -> Membership:
+def membership(number: int, version: int) -> Membership:
+    """The member *number* of a cluster over IP *version*."""
     secret = private(hashlib.sha256(f"of {number}".encode()).digest())
-    return Membership(f"n{number}", f"h{number}", "", ip_address(f"10.99.0.{number}"), 1500, 1, 1, secret=secret)
+    address = ip_address(f"10.99.0.{number}" if version == 4 else f"fd99::{number}")
+    return Membership(f"n{number}", f"h{number}", "", address, 1500, 1, 1, secret=secret)
 
 
 def ring(turns: int) -> Ring:
@@ -40,18 +44,19 @@ def ring(turns: int) -> Ring:
 class Member:
     """The member *number*, with a network `wire` that is encrypted with *seal*, or not at all."""
 
-    def __init__(self, engine: Engine, number: int, seal: Seal | None) -> None:
+    def __init__(self, engine: Engine, number: int, seal: Seal | None, version: int) -> None:
         self.engine = engine
         self.number = number
         self.seal = seal
+        self._version = version
         self._ear: Ear | None = None
-        self._pinging: subprocess.Popen[str] | None = None
+        self._pinging: subprocess.Popen[bytes] | None = None
         shared = engine.shared
         if seal == "esp":
             shared.turn(ring(0))
-        nodes = [node(membership(n), sealed.SEALS) for n in (1, 2)]
-        shared.enrol(membership(number), nodes)
-        fits = overlay.mtu({}, 1500, membership(number).address, seal)
+        nodes = [node(membership(n, version), sealed.SEALS) for n in (1, 2)]
+        shared.enrol(membership(number, version), nodes)
+        fits = overlay.mtu({}, 1500, membership(number, version).address, seal)
         pool = Pool(SUBNET, SUBNET, ip_address("10.77.0.1"))
         tunnel = Tunnel(VNI, fits, seal=seal or "")
         shared.adopt(
@@ -63,7 +68,7 @@ class Member:
 
     def told(self, addresses: Sequence[str], mac: str) -> None:
         """The other member has a box."""
-        other = membership(3 - self.number)
+        other = membership(3 - self.number, self._version)
         known = tuple(ip_address(address) for address in addresses)
         far = Remote("f" * 64, NET, other.id, 1, 1, "far", other.address, known, mac)
         self.engine.shared.learn(NET, [far])
@@ -92,8 +97,8 @@ class Member:
 
     def forge(self, mac: str, target: str, inner: str) -> None:
         """Send *inner* to the other member's tunnel, as one who speaks in our name and cannot encrypt."""
-        source = sealed.inside(self.seal, f"n{self.number}") if self.seal else membership(self.number).address
-        forge(mac, str(source), target, VNI, bytes.fromhex(inner))
+        assert self.seal
+        forge(mac, str(sealed.inside(self.seal, f"n{self.number}")), target, VNI, bytes.fromhex(inner))
 
     def open(self, closed: int) -> None:
         """Cleartext is let in, as if nobody had closed the network to it; or not any more."""
@@ -108,16 +113,22 @@ class Member:
 
     def ping(self, path: str, address: str) -> None:
         """Fifty a second, from now on, from the namespace at *path*."""
-        line = ["nsenter", f"--net={path}", "ping", "-q", "-n", "-i", "0.02", "-W", "5", address]
-        self._pinging = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+        line = ["nsenter", f"--net={path}", "ping", "-n", "-i", "0.02", "-W", "5", address]
+        # A pipe that nobody reads is full after a thousand lines.
+        self._answers = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- `pinged` closes it.
+        self._pinging = subprocess.Popen(line, stdout=self._answers)
 
     def pinged(self) -> dict[str, Any]:
-        """How many were sent since, and how many of those got lost."""
+        """How many were sent since, and which of those got lost; what is still on its way is not counted."""
         assert self._pinging
         self._pinging.send_signal(signal.SIGINT)
-        out, _ = self._pinging.communicate(timeout=60)
-        sent, received = (int(word.split()[0]) for word in out.split("---\n", 1)[1].split(", ")[:2])
-        return {"sent": sent, "lost": sent - received}
+        self._pinging.wait(60)
+        with self._answers as answers:
+            answers.seek(0)
+            out = answers.read()
+        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", out)}
+        last = max(answered, default=0)
+        return {"sent": last, "lost": sorted(set(range(1, last)) - answered)}
 
     def refused(self) -> int:
         """How many packets IPsec had no use for, for whatever reason."""

@@ -22,7 +22,7 @@ class Timing:
     grace: float = 60.0
     tick: float = 1.0
     repair: float = 10.0
-    turn: float = 12 * 3600.0
+    turn: float = 3600.0
 
 
 def access(store: StoreAccess) -> Access:

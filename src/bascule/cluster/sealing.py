@@ -97,7 +97,8 @@ def turn(common: Commons, shared: Shared, seconds: float) -> None:
     if known is None:
         return
     now = time.time_ns()
-    if common.speaker() and now - known.turned >= seconds * 1e9:
+    # A time that is far ahead is that of a clock which was wrong.
+    if common.speaker() and abs(now - known.turned) >= seconds * 1e9:
         fresh = turned(known, secrets.token_hex(_BYTES), now)
         if common.shared.attempt(put=[fresh], unchanged=[known]):
             log.info("the secrets of encrypted networks turned for the %d. time", fresh.turns)

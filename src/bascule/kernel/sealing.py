@@ -26,8 +26,12 @@ from bascule.wire.rtstate import LinkState
 
 _GENERIC, _XFRM = 16, 6
 _TRY = "bascule-try"
-# 192.0.2.0/24 is nobody's (RFC 5737).
-_TRIED = XfrmState(ip_address("192.0.2.1"), ip_address("192.0.2.2"), 0xBA5C01E, 0xBA5C01E, "00" * 36)
+_NOBODYS = 0xBA5C01E
+# These addresses are nobody's (RFC 5737, RFC 3849).
+_TRIED = [
+    XfrmState(ip_address(f"{net}1"), ip_address(f"{net}2"), _NOBODYS, _NOBODYS, "00" * 36)
+    for net in ("192.0.2.", "2001:db8::")
+]
 
 
 class Sealing:
@@ -71,11 +75,13 @@ class Sealing:
         seals: list[Seal] = []
         if self._tries(WireGuard(_TRY)):
             seals.append("wireguard")
-        refusal = self._asked(_TRIED)
-        if refusal is None or refusal.errno == errno.EEXIST:
-            self._asked(_TRIED, delete=True)
-            if self._tries(Xfrm(_TRY, _TRIED.number)):
-                seals.append("esp")
+        refusals = [self._asked(state) for state in _TRIED]
+        for state in _TRIED:
+            self._asked(state, delete=True)
+        # One that is there is what an earlier try left.
+        known = all(refusal is None or refusal.errno == errno.EEXIST for refusal in refusals)
+        if known and self._tries(Xfrm(_TRY, _NOBODYS)):
+            seals.append("esp")
         return tuple(seals)
 
     def close(self) -> None:
