@@ -191,7 +191,9 @@ def test_sctp_is_translated(world: EngineWorld) -> None:
     server.listen()
     client = world.socket("lan", socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
     client.connect((HOST, 8080))
-    assert server.accept()[1][0] == LAN
+    caller, place = server.accept()
+    with caller:
+        assert place[0] == LAN
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def _guest() -> None:
         pytest.skip("they change a machine's own links, and run in guests: make test-vm")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machines(request: pytest.FixtureRequest) -> Iterator[tuple[Machine, Far]]:
     """An engine on this guest and one on the second, whose eth0 are on one segment."""
     far = request.config.stash[FAR]
