@@ -36,7 +36,7 @@ test-clients: $(VENV)/.done         ## the real docker CLI, docker-py and docker
 
 test-cluster: $(VENV)/.done         ## what several hosts share, on a real etcd
 	packaging/etcd-setup
-	$(BIN)/pytest -q tests/cluster
+	$(BIN)/pytest -q -n 3 --dist loadfile tests/cluster
 
 test-vm: $(VENV)/.done              ## what this kernel lacks, under a distribution's kernel in QEMU
 	packaging/vm-setup
