@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from bascule.kernel.protocol import Kernel, Outcome
-from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface
 from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
+from bascule.model.spans import Span
 from bascule.model.thing import Rule, Thing
 from bascule.store.protocol import Storable, Store, T
 
@@ -85,7 +86,7 @@ class FaultyKernel:
         self._countdown.step()
         return self.inner.sweep(keep)
 
-    def routes(self) -> list[IPNetwork]:
+    def routes(self) -> list[Span]:
         return self.inner.routes()
 
     def links(self) -> dict[str, str]:

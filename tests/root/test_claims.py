@@ -5,6 +5,7 @@ from tests.root.conftest import Host
 from bascule.kernel.linux import LinuxKernel
 from bascule.model.addresses import ip_interface
 from bascule.model.links import Address, Bridge
+from bascule.model.spans import network
 from bascule.model.thing import Thing
 
 FOREIGN = "ip link add f0 type veth peer name f1; ip link set f1 up; ip link set f0 up"
@@ -12,7 +13,8 @@ FOREIGN = "ip link add f0 type veth peer name f1; ip link set f1 up; ip link set
 
 def claims(kernel: LinuxKernel) -> str:
     """But for those of any host."""
-    return " ".join(sorted(str(net) for net in kernel.routes() if not net.is_loopback and not net.is_link_local))
+    found = map(network, kernel.routes())
+    return " ".join(sorted(str(net) for net in found if not net.is_loopback and not net.is_link_local))
 
 
 def test_what_others_add_and_take_away_is_known_at_the_next_question(host: Host, kernel: LinuxKernel) -> None:

@@ -3,7 +3,7 @@
 import doctest
 import time
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bascule.ipam.addresses import Exhausted, pick_address
-from bascule.ipam.pools import check_pools, decide_pool, overlapping, pick_subnet, random_ula
-from bascule.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
+from bascule.ipam.pools import check_pools, decide_pool, pick_subnet, random_ula
+from bascule.model.addresses import IPAddress, ip_address, ip_network
 from bascule.model.errors import BasculeError, Invalid
 from bascule.model.network import Pool, PoolSpec
 from bascule.model.pools import PoolText, parse_pools
 from bascule.model.settings import DEFAULT_POOLS, AddressPool
+from bascule.model.spans import Span, block, clash, network, span
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,8 +126,8 @@ def test_a_nearly_full_sixteen_and_a_sixty_four_are_quick() -> None:
 # ---- subnets
 
 
-def nets(text: str) -> list[IPNetwork]:
-    return [ip_network(word) for word in text.split()]
+def nets(text: str) -> list[Span]:
+    return [span(ip_network(word)) for word in text.split()]
 
 
 @pytest.mark.parametrize(
@@ -145,9 +146,9 @@ def test_the_first_subnet_that_overlaps_nothing_is_picked(taken: str, picked: st
 
 
 def test_docker_s_default_pools_are_thirty_one_networks() -> None:
-    taken: list[IPNetwork] = []
+    taken: list[Span] = []
     for _ in range(31):
-        taken.append(pick_subnet(DEFAULT_POOLS, taken))
+        taken.append(span(pick_subnet(DEFAULT_POOLS, taken)))
     with pytest.raises(Invalid, match="all predefined address pools have been fully subnetted"):
         pick_subnet(DEFAULT_POOLS, taken)
 
@@ -181,18 +182,26 @@ def test_a_picked_subnet_is_the_first_of_its_size_that_is_free(
     inside = data.draw(st.lists(st.sampled_from([*base.subnets(new_prefix=size)]), max_size=12))
     free = [s for s in base.subnets(new_prefix=size) if not any(s.overlaps(t) for t in [*far, *inside])]
     try:
-        assert pick_subnet([AddressPool(base, size)], [*far, *inside]) == free[0]
+        assert pick_subnet([AddressPool(base, size)], map(span, [*far, *inside])) == free[0]
     except Invalid:
         assert not free
 
 
 @given(_networks, st.lists(_networks, max_size=8))
 def test_overlap_is_what_the_standard_library_says(subnet: IPv4Network, routes: list[IPv4Network]) -> None:
-    assert overlapping(subnet, routes) == next((r for r in routes if r.overlaps(subnet)), None)
+    found = clash(span(subnet), map(span, routes))
+    assert (network(found) if found else None) == next((r for r in routes if r.overlaps(subnet)), None)
 
 
 def test_families_do_not_overlap() -> None:
-    assert overlapping(IPv4Network("0.0.0.0/0"), [IPv6Network("::/0")]) is None
+    assert clash(span(IPv4Network("0.0.0.0/0")), [span(IPv6Network("::/0"))]) is None
+
+
+@given(st.ip_addresses(v=6), st.integers(0, 128))
+def test_a_block_is_the_network_that_the_address_is_in(address: IPv6Address, length: int) -> None:
+    found = block(6, int(address), length)
+    assert network(found) == IPv6Network((address, length), strict=False)
+    assert span(network(found)) == found
 
 
 # ---- pools

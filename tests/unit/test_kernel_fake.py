@@ -7,6 +7,7 @@ from bascule.kernel.apply import bring_up
 from bascule.kernel.fake import FakeKernel
 from bascule.model.addresses import ip_address, ip_interface, ip_network
 from bascule.model.errors import Failed
+from bascule.model.spans import span
 from bascule.model.thing import Address, Bridge, Macvlan, Route, Up, Veth, Vlan
 
 BOX = "/x/netns/box"
@@ -55,7 +56,7 @@ def test_the_host_has_what_it_is_said_to_have() -> None:
         addresses=[ip_address("192.0.2.7")],
         held={("tcp", 80): "nginx (pid 812)"},
     )
-    assert kernel.routes() == [ip_network("192.0.2.0/24")]
+    assert kernel.routes() == [span(ip_network("192.0.2.0/24"))]
     assert kernel.links() == {"lo": "", "br9": "bridge", "eth0": ""}
     assert kernel.port_holder("tcp", ip_address("192.0.2.7"), 80) == "nginx (pid 812)"
     assert kernel.port_holder("udp", ip_address("192.0.2.7"), 80) is None

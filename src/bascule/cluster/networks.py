@@ -8,7 +8,6 @@ from bascule.cluster.commons import Commons
 from bascule.drivers import overlay
 from bascule.engine.shared import Shared
 from bascule.ipam.blocks import has_room, pick_vni
-from bascule.ipam.pools import overlapping
 from bascule.model.addresses import Family, IPAddress, family
 from bascule.model.cluster import Ledger, Remote, Tunnel
 from bascule.model.codec import decode
@@ -16,6 +15,7 @@ from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Forbidden, Unavailable
 from bascule.model.network import Network
 from bascule.model.service import entry
+from bascule.model.spans import clash, span
 
 LEDGER = "networks"
 # How often a transaction is tried that somebody else was faster than.
@@ -23,8 +23,8 @@ _TRIES = 30
 
 
 def _overlap(net: Network, others: list[Network]) -> bool:
-    known = [pool.subnet for other in others for pool in other.pools]
-    return any(overlapping(pool.subnet, known) for pool in net.pools)
+    known = [span(pool.subnet) for other in others for pool in other.pools]
+    return any(clash(span(pool.subnet), known) for pool in net.pools)
 
 
 def propose(common: Commons, net: Network) -> Network | None:

@@ -29,7 +29,7 @@ from bascule.containers.stats import stats
 from bascule.containers.surroundings import Surroundings
 from bascule.containers.volumes import Volumes
 from bascule.containers.waiting import Waiter
-from bascule.containers.wiring import Wiring, prefixed
+from bascule.containers.wiring import Wiring, own_resolver, prefixed
 from bascule.engine.engine import Engine
 from bascule.model.container import Container, ContainerSpec, Exec, ExecSpec, Resources, RestartPolicy
 from bascule.model.endpoint import Endpoint, EndpointSpec
@@ -229,9 +229,11 @@ class Containers:
     def connect(self, network: str, ref: str, spec: EndpointSpec) -> None:
         """The container is on the network: at once if it runs, else when it is started."""
         with self._records.lock(self.container(ref).id):
-            container = self._wiring.connect(network, self.container(ref), spec)
+            before = self.container(ref)
+            resolver = own_resolver(self._wiring.live(before))
+            container = self._wiring.connect(network, before, spec)
             if container.sandbox:
-                starting.update_files(self._parts, container, ())
+                starting.update_files(self._parts, container, (), resolver)
 
     def disconnect(self, network: str, ref: str, *, force: bool = False) -> None:
         """The container is not on the network.  *force*: one that is unknown is an endpoint that is not found."""
@@ -241,10 +243,11 @@ class Containers:
             raise NotFound(f"endpoint {ref} not found") if force else error from None
         with self._records.lock(ident):
             before = self.container(ref)
-            gone = [str(a.ip) for _, ep in self._wiring.live(before) for a in ep.addresses]
+            live = self._wiring.live(before)
+            gone = [str(a.ip) for _, ep in live for a in ep.addresses]
             after = self._wiring.disconnect(network, before)
             if after.sandbox:
-                starting.update_files(self._parts, after, gone)
+                starting.update_files(self._parts, after, gone, own_resolver(live))
 
     def endpoints(self, container: Container) -> dict[str, tuple[EndpointSpec, Endpoint | None]]:
         """By network's name: what was wished, and what is while it runs."""

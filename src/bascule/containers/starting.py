@@ -24,7 +24,7 @@ from bascule.containers.records import Records
 from bascule.containers.rootfs import RootFs
 from bascule.containers.runtime import Runtime
 from bascule.containers.surroundings import Surroundings
-from bascule.containers.wiring import Wired, Wiring, hosts_names
+from bascule.containers.wiring import Wired, Wiring, hosts_names, own_resolver
 from bascule.model.container import Container, Image
 from bascule.model.errors import BasculeError, Failed, Invalid
 from bascule.model.names import short
@@ -198,15 +198,16 @@ def write_files(parts: Parts, container: Container, hostname: str) -> None:
     files.write(os.path.join(home, "hostname"), hostname + "\n")
     if os.path.exists(resolv_path(parts, container)):
         os.unlink(resolv_path(parts, container))
-    write_resolv(parts, container)
+    write_resolv(parts, container, own_resolver(parts.wiring.live(container)))
 
 
 def resolv_path(parts: Parts, container: Container) -> str:
     return os.path.join(parts.paths.home(container.id), "resolv.conf")
 
 
-def write_resolv(parts: Parts, container: Container) -> None:
-    """resolv.conf is as the container's networks want it, unless somebody has edited it."""
+def write_resolv(parts: Parts, container: Container, own: bool) -> None:
+    """resolv.conf is as the container's networks want it, with a resolver of its *own* or not, unless somebody has
+    edited it."""
     path = resolv_path(parts, container)
     before = files.read(path)
     if before and not files.generated(before):
@@ -220,7 +221,6 @@ def write_resolv(parts: Parts, container: Container) -> None:
         files.write(path, text)
         return
     dns = spec.dns or tuple(str(a) for a in parts.settings.nameservers)
-    own = parts.wiring.own_resolver(container)
     body = files.resolv(host, dns=dns, search=spec.dns_search, options=spec.dns_options, own_resolver=own)
     files.write(path, files.sealed(body))
 
@@ -231,17 +231,22 @@ def hosts_text(parts: Parts, container: Container, hostname: str) -> str:
     return files.hosts(extra_hosts(parts, container), own, hosts_names(container, hostname), links)
 
 
-def update_files(parts: Parts, container: Container, gone: Sequence[str] | None = None) -> None:
+def update_files(
+    parts: Parts, container: Container, gone: Sequence[str] | None = None, resolver: bool | None = None
+) -> None:
     """hosts and resolv.conf of the running container follow its networks: its lines for the addresses of *gone*
-    (None: any that it had) are not there any more, and what somebody else wrote is."""
+    (None: any that it had) are not there any more, and what somebody else wrote is.  *resolver*: whether it had its
+    own before, as far as that is known."""
     path = os.path.join(parts.paths.home(container.id), "hosts")
     names = hosts_names(container, parts.surroundings.hostname(container))
-    own = [str(a.ip) for _, ep in parts.wiring.live(container) for a in ep.addresses]
+    live = parts.wiring.live(container)
+    own = [str(a.ip) for _, ep in live for a in ep.addresses]
     text = files.read(path)
     if gone is None:
         gone = [line.partition("\t")[0] for line in text.splitlines()]
     files.write(path, files.with_addresses(text, gone, own, names))
-    write_resolv(parts, container)
+    if own_resolver(live) != resolver:
+        write_resolv(parts, container, own_resolver(live))
 
 
 def extra_hosts(parts: Parts, container: Container) -> list[tuple[str, str]]:

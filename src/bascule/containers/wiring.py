@@ -1,7 +1,7 @@
 """Wiring: which networks a container wishes for, and how it gets on them, in the engine's terms."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -16,7 +16,7 @@ from bascule.engine.leasing import seen
 from bascule.model.addresses import IPAddress
 from bascule.model.container import Container, ContainerSpec, Image
 from bascule.model.endpoint import Endpoint, EndpointSpec, PortSpec, Proto
-from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid, KernelError, NotFound
+from bascule.model.errors import BasculeError, Conflict, Failed, Invalid, KernelError, NotFound
 from bascule.model.events import Event
 from bascule.model.network import Network
 from bascule.model.sandbox import SandboxSpec
@@ -109,6 +109,11 @@ def ports(spec: ContainerSpec, image: Image) -> tuple[PortSpec, ...]:
         return spec.ports
     rest = (PortSpec(number, proto) for proto, number in exposed(spec, image) if (proto, number) not in said)
     return (*spec.ports, *rest)
+
+
+def own_resolver(live: Iterable[tuple[Network, Endpoint]]) -> bool:
+    """Whether 127.0.0.11 answers: on any network of the user's own."""
+    return any(not (net.predefined and net.name == DEFAULT) for net, _ in live)
 
 
 class Wiring:
@@ -226,10 +231,6 @@ class Wiring:
             # Removed since, or not made yet: a wish may name what is not there.
             return None
 
-    def own_resolver(self, container: Container) -> bool:
-        """Whether 127.0.0.11 answers: on any network of the user's own."""
-        return any(not (net.predefined and net.name == DEFAULT) for net, _ in self.live(container))
-
     def host_gateway(self) -> str:
         """The address at which containers reach the host.  Raises Failed where there is none."""
         for pool in self._engine.network(DEFAULT).pools:
@@ -266,8 +267,6 @@ class Wiring:
             self._records.save(after)
             self._tell("connect", net, container)
             return after
-        if any(n.id == net.id for n, _ in self.live(container)):
-            raise Forbidden(f"endpoint with name {container.name} already exists in network {net.name}")
         self._engine.connect(net.id, container.sandbox, wish, beside=Beside(container, after))
         return after
 

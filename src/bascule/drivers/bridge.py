@@ -6,6 +6,7 @@ so that it never carries a frame that they have not seen; taken down backwards, 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from bascule.drivers import advertised, announce, sysctls
@@ -94,14 +95,19 @@ class BridgeOptions:
 
 def options(net: Network | NetworkSpec) -> BridgeOptions:
     """The options of *net*, read.  Unknown ones are left alone, as in Docker.  Raises Invalid and Failed."""
-    given = net.options
+    return _read(tuple(net.options.items()), net.internal)
+
+
+@lru_cache(maxsize=1 << 12)
+def _read(items: tuple[tuple[str, str], ...], internal: bool) -> BridgeOptions:
+    given = dict(items)
     return BridgeOptions(
         name=given.get(NAME, ""),
         mtu=_mtu(given),
         icc=flag(given, ICC, True),
         masquerade=flag(given, MASQUERADE, True),
         host_binding=address(given, HOST_BINDING, 4, 6),
-        modes=(_mode(given, 4, net.internal), _mode(given, 6, net.internal)),
+        modes=(_mode(given, 4, internal), _mode(given, 6, internal)),
         inhibit_ipv4=flag(given, INHIBIT, False),
         trusted=_trusted(given),
         prefix=link_name(given, PREFIX, "0") or "eth",

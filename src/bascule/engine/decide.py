@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find, service
 from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
@@ -13,7 +13,7 @@ from bascule.engine.intent import Intent, named
 from bascule.engine.leases import DRIVER
 from bascule.engine.refusals import check_network, resolve_config
 from bascule.ipam.addresses import pick_address
-from bascule.ipam.pools import check_pools, decide_pool, overlapping, pick_subnet, random_ula
+from bascule.ipam.pools import check_pools, decide_pool, pick_subnet, random_ula
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import (
     FAMILIES,
@@ -30,6 +30,7 @@ from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
 from bascule.model.settings import AddressPool, Settings
+from bascule.model.spans import Span, clash, network, span
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class Decisions:
     new_id: Callable[[], str]
     chance: Callable[[int], bytes]
     addressing: Addressing
+    spans: dict[str, tuple[Span, ...]] = field(default_factory=dict)
+    """What the pools of each network cover, by its id."""
 
     def network(self, spec: NetworkSpec, *, predefined: bool = False) -> Network:
         """A network as it will be.  Raises what Docker would say; changes nothing."""
@@ -143,7 +146,7 @@ class Decisions:
         if spec.ipam_driver == DRIVER:
             # The server on the segment knows.
             return ()
-        known = [p.subnet for n in self.intent.networks() for p in n.pools]
+        known = [one for net in self.intent.networks() for one in self._spans(net)]
         routes = self.kernel.routes()
         pools: list[Pool] = []
         for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
@@ -164,23 +167,30 @@ class Decisions:
                 if chosen.host_address:
                     pool = replace(pool, aux={**pool.aux, HOST: pick_address(pool, ())})
                 pools.append(pool)
-                known.append(pool.subnet)
+                known.append(span(pool.subnet))
         return tuple(pools)
 
+    def _spans(self, net: Network) -> tuple[Span, ...]:
+        """What its pools cover.  They never change."""
+        found = self.spans.get(net.id)
+        if found is None:
+            found = self.spans[net.id] = tuple(span(pool.subnet) for pool in net.pools)
+        return found
+
     def _free(
-        self, version: Family, size: int | None, source: Sequence[AddressPool], taken: Sequence[IPNetwork]
+        self, version: Family, size: int | None, source: Sequence[AddressPool], taken: Sequence[Span]
     ) -> IPNetwork:
         if version == 4:
             return pick_subnet(source, taken, size)
         return random_ula(self.chance(5), taken, size or 64)
 
     @staticmethod
-    def _check_routes(subnet: IPNetwork, routes: Sequence[IPNetwork]) -> None:
-        route = overlapping(subnet, routes)
+    def _check_routes(subnet: IPNetwork, routes: Sequence[Span]) -> None:
+        route = clash(span(subnet), routes)
         if route:
             raise Forbidden(
-                f"invalid pool request: {subnet} overlaps with {route}, which this host has an address in or a"
-                f" route to (--opt {ALLOW_OVERLAP}=true to use it all the same)"
+                f"invalid pool request: {subnet} overlaps with {network(route)}, which this host has an address in"
+                f" or a route to (--opt {ALLOW_OVERLAP}=true to use it all the same)"
             )
 
     def mac(self) -> str:

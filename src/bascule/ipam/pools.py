@@ -9,25 +9,15 @@ from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.network import Pool, PoolSpec
 from bascule.model.pools import check_pools
 from bascule.model.settings import AddressPool
+from bascule.model.spans import Span, clash, span
 
-__all__ = ["check_pools", "decide_pool", "overlapping", "pick_subnet", "random_ula"]
+__all__ = ["check_pools", "decide_pool", "pick_subnet", "random_ula"]
 
 _FULL = "all predefined address pools have been fully subnetted"
 
 
-def overlapping(subnet: IPNetwork, others: Iterable[IPNetwork]) -> IPNetwork | None:
-    """The first of *others* that has an address in common with *subnet*."""
-    first, last = int(subnet.network_address), int(subnet.broadcast_address)
-    for other in others:
-        if other.version == subnet.version:
-            start, end = _ends(other)
-            if start <= last and first <= end:
-                return other
-    return None
-
-
 def pick_subnet(
-    pools: Sequence[AddressPool], taken: Iterable[IPNetwork], size: int | None = None, *, version: Family = 4
+    pools: Sequence[AddressPool], taken: Iterable[Span], size: int | None = None, *, version: Family = 4
 ) -> IPNetwork:
     """The first subnet, in the pools' order, that overlaps nothing *taken*: of *size* prefix bits where given, else
     of the pool's own size.  Raises Invalid when there is none."""
@@ -41,7 +31,7 @@ def pick_subnet(
     raise Invalid(_FULL)
 
 
-def random_ula(chance: bytes, taken: Iterable[IPNetwork], size: int = 64) -> IPv6Network:
+def random_ula(chance: bytes, taken: Iterable[Span], size: int = 64) -> IPv6Network:
     """A unique local subnet of *size* prefix bits that overlaps nothing *taken*: fd00::/8, the forty bits of
     *chance* (RFC 4193, 3.2), then the first free one below that /48.  Raises Invalid when there is none."""
     base = IPv6Network((b"\xfd" + chance[:5].ljust(15, b"\0"), 48))
@@ -55,7 +45,7 @@ def random_ula(chance: bytes, taken: Iterable[IPNetwork], size: int = 64) -> IPv
     return found
 
 
-def decide_pool(spec: PoolSpec, taken: Iterable[IPNetwork], has_gateway: bool = True) -> Pool:
+def decide_pool(spec: PoolSpec, taken: Iterable[Span], has_gateway: bool = True) -> Pool:
     """The pool that *spec*, its subnet given, becomes.  Without *has_gateway* none is made up.
 
     Raises Forbidden where the subnet overlaps one of *taken*, Invalid and Failed as Docker does for what cannot be.
@@ -63,7 +53,7 @@ def decide_pool(spec: PoolSpec, taken: Iterable[IPNetwork], has_gateway: bool = 
     check_pools((spec,))
     if spec.subnet is None:
         raise Invalid("invalid network config:\ninvalid subnet : invalid CIDR block notation")
-    if overlapping(spec.subnet, taken):
+    if clash(span(spec.subnet), taken):
         raise Forbidden("invalid pool request: Pool overlaps with other one on this address space")
     range_ = spec.range or spec.subnet
     gateway = spec.gateway
@@ -93,17 +83,13 @@ def _first_host(subnet: IPNetwork, range_: IPNetwork) -> IPAddress:
 
 def first_free(base: IPNetwork, bits: int, taken: Iterable[IPNetwork]) -> IPNetwork | None:
     """The first subnet of *bits* in *base* that overlaps nothing *taken*."""
-    return _first_free(base, bits, _merged(taken, family(base)))
+    return _first_free(base, bits, _merged(map(span, taken), family(base)))
 
 
-def _ends(network: IPNetwork) -> tuple[int, int]:
-    return int(network.network_address), int(network.broadcast_address)
-
-
-def _merged(networks: Iterable[IPNetwork], version: Family) -> list[tuple[int, int]]:
-    """What the networks of one family cover, as disjoint ranges in order."""
+def _merged(taken: Iterable[Span], version: Family) -> list[tuple[int, int]]:
+    """What the blocks of one family cover, as disjoint ranges in order."""
     merged: list[tuple[int, int]] = []
-    for start, end in sorted(_ends(n) for n in networks if n.version == version):
+    for start, end in sorted((first, last) for its, first, last in taken if its == version):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
@@ -114,7 +100,7 @@ def _merged(networks: Iterable[IPNetwork], version: Family) -> list[tuple[int, i
 def _first_free(base: IPNetwork, bits: int, busy: Sequence[tuple[int, int]]) -> IPNetwork | None:
     """The first subnet of *bits* in *base* that touches none of *busy*, by jumping over each that is in the way."""
     size = 1 << (base.max_prefixlen - bits)
-    start, last = _ends(base)
+    _, start, last = span(base)
     for first, end in busy:
         if end < start:
             continue

@@ -10,22 +10,21 @@ do not understand means a dump at the next question.
 import socket
 import sys
 import threading
-from functools import lru_cache
 
 from bascule.kernel.adding import OURS
 from bascule.kernel.filters import ANY_BIT, EQUAL, LEAVE, LOAD_BYTE, TAKE, Instruction, attach
 from bascule.kernel.route_socket import RECEIVE, SOL_NETLINK, RouteSocket
-from bascule.model.addresses import IPInterface, IPNetwork
+from bascule.model.spans import Span
+from bascule.wire import rtclaims
 from bascule.wire import rtnetlink as rt
-from bascule.wire import rtstate
 from bascule.wire.netlink import Malformed, Message, messages
-from bascule.wire.rtstate import RouteState
+from bascule.wire.rtclaims import Claim, Key
 
 _ADD_MEMBERSHIP = 1
 # linux/rtnetlink.h: RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE.
 _GROUPS = (1, 5, 7, 9, 11)
 # struct rtmsg (linux/rtnetlink.h): family, dst_len, src_len, tos, table, protocol, scope, type, flags.
-_TYPE = 7
+_PROTOCOL, _TYPE = 5, 7
 _RTPROT_KERNEL = 2
 # Where in a message: the low bytes of nlmsg_type and ifi_flags, the family that all bodies begin with, rtm_type.
 _LITTLE = sys.byteorder == "little"
@@ -51,8 +50,6 @@ _FILTER: tuple[Instruction, ...] = (
     TAKE,
 )
 
-Key = tuple[object, ...]
-
 
 class Claims:
     """Of the namespace of the thread that makes this, where *routes* is as well."""
@@ -67,13 +64,13 @@ class Claims:
         self._hears.bind((0, 0))
         self._hearing = False
         self._whole = False
-        self._found: dict[int, dict[Key, IPNetwork]] = {}
+        self._found: dict[int, dict[Key, Span]] = {}
         """By the index of the link; 0 for routes without one, or with several."""
-        self._counts: dict[IPNetwork, int] = {}
+        self._counts: dict[Span, int] = {}
         """How often each is in there."""
 
-    def networks(self) -> list[IPNetwork]:
-        """Networks of addresses and of chosen routes, each once."""
+    def known(self) -> list[Span]:
+        """What addresses and chosen routes claim, each block once."""
         with self._lock:
             if not self._hearing:
                 # From before the first dump, so that nothing goes by between the two.
@@ -120,9 +117,9 @@ class Claims:
                 self._add(message)
                 return True
             case rt.RTM_DELADDR:
-                index = rtstate.address(message).index
-                self._drop(index, _address_key(message.body))
-                return index >= OURS
+                claim = rtclaims.address(message)
+                self._drop(claim.link, claim.key)
+                return claim.link >= OURS
             case rt.RTM_DELROUTE:
                 return self._delete_route(message)
             case rt.RTM_NEWLINK | rt.RTM_DELLINK:
@@ -132,61 +129,38 @@ class Claims:
 
     def _add(self, message: Message) -> None:
         if message.type == rt.RTM_NEWADDR:
-            state = rtstate.address(message)
-            self._keep(state.index, _address_key(message.body), state.address.network)
+            self._keep(rtclaims.address(message))
         # The kernel's own entries, for single addresses, broadcasts and multicast, are of other types.
         elif message.body[_TYPE] in rt.RTN_CHOSEN:
-            route = _route(message.type, message.body)
-            if route and route.to:
-                self._keep(route.index, _route_key(route), route.to)
+            route = rtclaims.route(message)
+            if route:
+                self._keep(route)
 
-    def _keep(self, index: int, key: Key, network: IPNetwork) -> None:
-        found = self._found.setdefault(index, {})
-        if key not in found:
-            found[key] = network
-            self._counts[network] = self._counts.get(network, 0) + 1
+    def _keep(self, claim: Claim) -> None:
+        found = self._found.setdefault(claim.link, {})
+        if claim.key not in found:
+            found[claim.key] = claim.span
+            self._counts[claim.span] = self._counts.get(claim.span, 0) + 1
 
     def _drop(self, index: int, key: Key) -> None:
-        network = self._found.get(index, {}).pop(key, None)
-        if network is not None:
-            self._counts[network] -= 1
-            if not self._counts[network]:
-                del self._counts[network]
+        gone = self._found.get(index, {}).pop(key, None)
+        if gone is not None:
+            self._counts[gone] -= 1
+            if not self._counts[gone]:
+                del self._counts[gone]
 
     def _delete_route(self, message: Message) -> bool:
         if message.body[_TYPE] not in rt.RTN_CHOSEN:
             return True
-        route = _route(message.type, message.body)
+        route = rtclaims.route(message)
         if route is None:
             return True
-        self._drop(route.index, _route_key(route))
+        self._drop(route.link, route.key)
         # Two routes to one network may differ in what we do not look at; the kernel's own do not.
-        return route.protocol == _RTPROT_KERNEL and route.index >= OURS
+        return message.body[_PROTOCOL] == _RTPROT_KERNEL and route.link >= OURS
 
     def _link(self, message: Message) -> bool:
         index = rt.IFINFO.unpack_from(message.body)[2]
         for key in list(self._found.get(index, ())):
             self._drop(index, key)
         return bool(index >= OURS)
-
-
-def _address_key(body: bytes) -> Key:
-    return (_address(rt.RTM_NEWADDR, body),)
-
-
-def _route_key(route: RouteState) -> Key:
-    return (route.to, route.table, route.type)
-
-
-@lru_cache(maxsize=1 << 14)
-def _address(kind: int, body: bytes) -> IPInterface:
-    return rtstate.address(Message(kind, 0, 0, body)).address
-
-
-@lru_cache(maxsize=1 << 14)
-def _route(kind: int, body: bytes) -> RouteState | None:
-    route = rtstate.route(Message(kind, 0, 0, body))
-    # A half of everything is a VPN's way to say default.
-    if route is None or route.to is None or route.to.is_multicast or route.to.prefixlen <= 1:
-        return None
-    return route

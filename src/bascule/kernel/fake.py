@@ -32,6 +32,7 @@ from bascule.model.endpoint import Proto
 from bascule.model.errors import Failed, KernelError
 from bascule.model.firewall import Element, Rule, elements
 from bascule.model.hostlink import HostLink
+from bascule.model.spans import Span, span
 from bascule.model.thing import (
     Address,
     Fdb,
@@ -322,14 +323,14 @@ class FakeKernel:
     def _host_addresses(self) -> set[IPAddress]:
         return {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
 
-    def routes(self) -> list[IPNetwork]:
+    def routes(self) -> list[Span]:
         found = dict.fromkeys(self._routes)
         for fact in self._facts:
             if isinstance(fact, Address) and not fact.ns:
                 found[fact.address.network] = None
             elif isinstance(fact, Route) and not fact.ns and fact.to is not None:
                 found[fact.to] = None
-        return list(found)
+        return [span(net) for net in found]
 
     def links(self) -> dict[str, str]:
         return {"lo": "", **{name: end.kind for (ns, name), end in self._ends.items() if not ns}}

@@ -27,7 +27,7 @@ from bascule.kernel.route_socket import RouteSocket
 from bascule.kernel.sealing import Sealing
 from bascule.kernel.survey import Survey, is_namespace, needless, sysctl_file
 from bascule.kernel.trash import Trash
-from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface
 from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import Failed, KernelError
@@ -35,6 +35,7 @@ from bascule.model.hostlink import HostLink
 from bascule.model.links import Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
 from bascule.model.sealing import Identity, Peer, XfrmPolicy, XfrmState
 from bascule.model.sealing import Sealing as Entry
+from bascule.model.spans import Span
 from bascule.model.thing import Rule, Thing
 from bascule.wire import rtnetlink
 from bascule.wire.rtstate import LinkState
@@ -243,8 +244,8 @@ class LinuxKernel:
     def answers(self, address: IPAddress, port: int) -> bool:
         return self._places.home.inside(lambda: answers(address, port))
 
-    def routes(self) -> list[IPNetwork]:
-        return self._claims.networks()
+    def routes(self) -> list[Span]:
+        return self._claims.known()
 
     def links(self) -> dict[str, str]:
         return {name: state.kind for name, state in Survey(self._places).links("").items()}
@@ -345,7 +346,7 @@ def _request(thing: Thing) -> tuple[str, str]:
 def _write(thing: Sysctl, *, look: bool) -> Outcome:
     try:
         file = sysctl_file(thing)
-        if look and file.read_text().split() == thing.value.split():
+        if look and Path(file).read_text().split() == thing.value.split():
             return "held"
         # One write, whole: /proc/sys takes each for a value.
         fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)

@@ -4,11 +4,12 @@ them by one set of cases (tests/kernel_cases.py)."""
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, Protocol
 
-from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface
 from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
+from bascule.model.spans import Span
 from bascule.model.thing import Rule, Thing
 
 Outcome = Literal["made", "held"] | KernelError
@@ -67,8 +68,8 @@ class Kernel(Protocol):
         earlier process left half deleted.  Returns what was removed, for the log."""
         ...
 
-    def routes(self) -> list[IPNetwork]:
-        """Every subnet the host owns an address in or has a route to, default routes left out."""
+    def routes(self) -> list[Span]:
+        """Every block of addresses the host owns an address in or has a route to, default routes left out."""
         ...
 
     def links(self) -> dict[str, str]:

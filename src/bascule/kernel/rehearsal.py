@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from bascule.kernel.protocol import Kernel, Outcome
-from bascule.model.addresses import IPAddress, IPInterface, IPNetwork
+from bascule.model.addresses import IPAddress, IPInterface
 from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import KernelError
 from bascule.model.hostlink import HostLink
+from bascule.model.spans import Span
 from bascule.model.thing import Rule, Thing
 from bascule.model.typed import made, unmade
 
@@ -53,7 +54,7 @@ class Rehearsal:
         """Nothing: what a crash left is the next start's."""
         return []
 
-    def routes(self) -> list[IPNetwork]:
+    def routes(self) -> list[Span]:
         return self._kernel.routes()
 
     def links(self) -> dict[str, str]:

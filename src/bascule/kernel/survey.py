@@ -203,13 +203,13 @@ def is_namespace(path: str) -> bool:
     return True
 
 
-def sysctl_file(thing: Sysctl) -> Path:
+def sysctl_file(thing: Sysctl) -> str:
     """Where *thing*'s value is, in the namespace of the thread that opens it.  Raises KernelError for a key that is
     none of a network namespace's."""
     parts = thing.key.split("/")
     if parts[0] != "net" or not all(parts) or {".", ".."} & set(parts):
         raise KernelError(errno.EINVAL, str(thing), "not a key below net/")
-    return Path("/proc/sys", thing.key)
+    return f"/proc/sys/{thing.key}"
 
 
 # A kernel without IPv6 has no such files, and what they would keep from happening does not.
@@ -224,6 +224,6 @@ def needless(thing: Sysctl) -> bool:
 
 def _reads(thing: Sysctl) -> bool:
     try:
-        return sysctl_file(thing).read_text().split() == thing.value.split()
+        return Path(sysctl_file(thing)).read_text().split() == thing.value.split()
     except OSError:
         return needless(thing)

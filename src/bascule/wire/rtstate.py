@@ -67,7 +67,7 @@ class NeighState:
     flags: int
 
 
-def _split(message: Message, head: struct.Struct) -> tuple[tuple[int, ...], dict[int, bytes]]:
+def split(message: Message, head: struct.Struct) -> tuple[tuple[int, ...], dict[int, bytes]]:
     if len(message.body) < head.size:
         raise Malformed(f"a message of type {message.type} with {len(message.body)} bytes")
     return head.unpack_from(message.body), attributes(message.body[(head.size + 3) & ~3 :])
@@ -78,7 +78,7 @@ def _mac(value: bytes | None) -> str:
 
 
 def link(message: Message) -> LinkState:
-    (_family, _type, index, flags, _change), given = _split(message, rt.IFINFO)
+    (_family, _type, index, flags, _change), given = split(message, rt.IFINFO)
     kind, details = read(given.get(IFLA_LINKINFO, b""))
     netnsid = given.get(rt.IFLA_LINK_NETNSID)
     return LinkState(
@@ -114,12 +114,12 @@ def glance(message: Message) -> tuple[int, LinkGlance]:
 
 def waits(message: Message) -> bool:
     """Whether a link is up, and the kernel has not yet noticed that it carries."""
-    (_family, _type, _index, flags, _change), given = _split(message, rt.IFINFO)
+    (_family, _type, _index, flags, _change), given = split(message, rt.IFINFO)
     return bool(flags & rt.IFF_UP) and given.get(rt.IFLA_OPERSTATE, b"") != rt.IF_OPER_UP
 
 
 def address(message: Message) -> AddressState:
-    (_family, prefix, _flags, _scope, index), given = _split(message, rt.IFADDR)
+    (_family, prefix, _flags, _scope, index), given = split(message, rt.IFADDR)
     # IPv4's own address is IFA_LOCAL; IPv6 has it only where there is a peer.
     packed = given.get(rt.IFA_LOCAL) or given.get(rt.IFA_ADDRESS, b"")
     own = _ip(packed)
@@ -146,7 +146,7 @@ def _network(packed: bytes, length: int) -> IPNetwork:
 
 def route(message: Message) -> RouteState | None:
     """A route; None for a cached copy of one (RTM_F_CLONED) and for a family other than IP's two."""
-    head, given = _split(message, rt.RTMSG)
+    head, given = split(message, rt.RTMSG)
     family, length, _source, _tos, table, protocol, _scope, kind, flags = head
     if flags & RTM_F_CLONED or family not in (rt.AF_INET, rt.AF_INET6):
         return None
@@ -164,7 +164,7 @@ def route(message: Message) -> RouteState | None:
 
 
 def neigh(message: Message) -> NeighState:
-    (family, index, state, flags, _type), given = _split(message, rt.NDMSG)
+    (family, index, state, flags, _type), given = split(message, rt.NDMSG)
     to = given.get(rt.NDA_DST)
     return NeighState(
         index=index,
