@@ -88,10 +88,10 @@ def test_a_bridge_network() -> None:
 + inet bascule forward_to '{ ipv4 . "br-web" : goto to-nat }'
 + inet bascule masquerade_ip '{ "br-web" }'
 ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
+ip addr add 10.7.0.1/24 dev br-web
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1
-sysctl -qw net/ipv4/conf/br-web/route_localnet=1
-ip addr add 10.7.0.1/24 dev br-web"""
+sysctl -qw net/ipv4/conf/br-web/route_localnet=1"""
     )
 
 
@@ -124,9 +124,9 @@ def test_an_internal_network_has_its_gateway_and_no_way_out() -> None:
 + inet bascule internal_from '{ "br-web" }'
 + inet bascule internal_to '{ "br-web" }'
 ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1500 addrgenmode none up
+ip addr add 10.7.0.1/24 dev br-web
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
-sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1
-ip addr add 10.7.0.1/24 dev br-web"""
+sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1"""
     )
 
 

@@ -166,12 +166,14 @@ def check_endpoint(net: Network, options: dict[str, str]) -> str:  # noqa: ARG00
 def network(net: Network) -> list[Thing]:
     """The bridge with the gateways' addresses, and what may pass it."""
     ours = options(net)
-    return [*_rules(net, ours), *_bridge(net, ours), *_gateways(net, ours)]
+    made = [] if net.adopted else [Bridge(net.link, ours.mtu, net.mac)]
+    held, said = list(_gateways(net, ours)), list(_host_sysctls(net, ours))
+    # A link and its addresses are one request; but it has no IPv6 address before it may have one.
+    return [*_rules(net, ours), *made, *((*said, *held) if net.ipv6 else (*held, *said))]
 
 
-def _bridge(net: Network, ours: BridgeOptions) -> Iterator[Thing]:
+def _host_sysctls(net: Network, ours: BridgeOptions) -> Iterator[Thing]:
     if not net.adopted:
-        yield Bridge(net.link, ours.mtu, net.mac)
         # A bridge of ours takes no routes from anybody (S1), and is no IPv6 host unless its network is IPv6.
         yield Sysctl(f"net/ipv6/conf/{net.link}/accept_ra", "0")
         yield Sysctl(f"net/ipv6/conf/{net.link}/disable_ipv6", "0" if net.ipv6 else "1")

@@ -79,28 +79,24 @@ class RouteSocket:
         """The one message that answers *request*; None if there is no such thing.  Raises KernelError."""
         with self._lock:
             seq = self._number(1)
-            self._send(netlink.frame((request,), seq))
-            found: Message | None = None
+            self._send(netlink.frame_question(request, seq))
             while True:
                 for message in netlink.messages(self._receive(RECEIVE)):
                     if message.seq != seq:
                         continue
                     if message.type != netlink.NLMSG_ERROR:
-                        found = message
-                        continue
+                        return message
                     answer = netlink.answer(message)
                     if answer.errno in (errno.ENODEV, errno.ENOENT):
                         return None
-                    if answer.errno:
-                        raise KernelError(answer.errno, "netlink request", answer.text)
-                    return found
+                    raise KernelError(answer.errno, "netlink request", answer.text)
 
     def dump(self, request: Request) -> list[Message]:
         """Everything that *request* lists, as it was at one moment.  Raises KernelError."""
         with self._lock:
             for _ in range(DUMP_TRIES):
                 seq = self._number(1)
-                self._send(netlink.frame_dump(request, seq))
+                self._send(netlink.frame_question(request, seq))
                 listing = Listing(seq)
                 while listing.end is None:
                     listing.take(self._receive(RECEIVE))

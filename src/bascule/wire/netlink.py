@@ -77,8 +77,9 @@ def frame(requests: Sequence[Request], first: int) -> bytes:
     return b"".join(parts)
 
 
-def frame_dump(request: Request, seq: int) -> bytes:
-    """A request for a list.  It ends by itself: an acknowledgement would come after the end."""
+def frame_question(request: Request, seq: int) -> bytes:
+    """A request for a list or for one thing.  Its answer, or a refusal, is the end: an acknowledgement would come
+    after it."""
     return HEADER.pack(16 + len(request.body), request.type, request.flags | NLM_F_REQUEST, seq, 0) + request.body
 
 
