@@ -56,10 +56,13 @@ def asking(ground: DaemonGround) -> list[str]:
 
 
 def leading(ground: DaemonGround) -> int:
-    """The process of the one IPv6 client that does the asking."""
-    found = [pid for pid, words in ground.processes().items() if re.fullmatch(r"dhcpcd: eth\d \[ip6\]", words)]
-    assert len(found) == 1, asking(ground)
-    return found[0]
+    """The process of the one IPv6 client that does the asking, when it has begun to."""
+
+    def found() -> list[int]:
+        return [pid for pid, words in ground.processes().items() if re.fullmatch(r"dhcpcd: eth\d \[ip6\]", words)]
+
+    until(lambda: len(found()) == 1, lambda: str(asking(ground)))
+    return found()[0]
 
 
 def test_an_endpoint_has_the_addresses_that_servers_gave_it(ground: DaemonGround, server: Server) -> None:
