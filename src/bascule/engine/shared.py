@@ -73,6 +73,11 @@ class Shared:
     def network(self, ident: str) -> Network | None:
         return self.intent.store.get(Network, ident)
 
+    def _used(self) -> list[Network]:
+        """Those of the cluster that this host has endpoints on: most hosts are on few of many."""
+        there = dict.fromkeys(ep.network for ep in self.intent.store.all(Endpoint))
+        return [net for ident in there if (net := self.network(ident)) is not None and net.tunnel]
+
     def endpoints(self, network: str) -> list[Endpoint]:
         """Those on this host."""
         return self.intent.endpoints(network=network)
@@ -304,7 +309,7 @@ class Shared:
 
     def broken(self) -> bool:
         """Whether a link of the cluster's networks is not as it is stated: a look that costs one list of links."""
-        nets = [net for net in self.networks() if joined(self.intent, net)]
+        nets = [net for net in self._used() if joined(self.intent, net)]
         links: list[Thing] = [
             thing for net in nets for thing in overlay.network(net) if isinstance(thing, Bridge | Vxlan)
         ]
