@@ -53,7 +53,7 @@ class Member:
         self._pinned: dict[str, float] = {}
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
-        self._reaper = reaping.Reaper()
+        self._reaper, self._ring = reaping.Reaper(), sealing.Turning()
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
@@ -174,7 +174,7 @@ class Member:
         self._speak(common)
         self._reaper.reap(common)
         self.services.turn(common)
-        sealing.turn(common, self.shared, self.timing.turn)
+        self._ring.turn(common, self.shared, self.timing.turn)
 
     def _probe(self, common: Commons) -> None:
         """Where the store has not heard of us for a while, or was set back, see whether it is the one we knew.
