@@ -12,11 +12,12 @@ QUICK = ("--cluster-lease=2", "--cluster-grace=1")
 
 @contextmanager
 def one_on_each(cluster: Cluster) -> Iterator[list[Container]]:
-    """They have all heard of each other; afterwards nobody has anything, and nothing is stale or missing."""
+    """They have all heard of each other; afterwards nothing is stale or missing, and then nobody has anything."""
     cluster.network("one", "web", "10.50.0.0/24")
     made = [cluster.run(host, f"box-{host}", "web") for host in HOSTS]
     everybody(made)
     yield made
+    assert cluster.verified() == ""
     for host in HOSTS:
         cluster.daemons[host].sweep()
     assert cluster.verified() == ""

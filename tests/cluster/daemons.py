@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -175,6 +177,28 @@ class Cluster:
     def mend(self, *names: str) -> None:
         for name in names:
             self.wire.ip("wire", f"link set {name} up")
+
+    def lose_power(self, host: str) -> None:
+        """The host is off the wire, nothing runs on it, and its kernel has forgotten everything."""
+        daemon = self.daemons[host]
+        there = daemon.ask("GET", "/containers/json")
+        pids = [daemon.ask("GET", f"/containers/{one['Id']}/json")["State"]["Pid"] for one in there]
+        self.cut(host)
+        daemon.kill()
+        self.store[host].kill()
+        for pid in [*daemon.processes(), *pids]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for mount in daemon.mounts():
+            daemon.sh(f"umount -l {mount}")
+        shutil.rmtree(daemon.directory / "run")
+        links = "ip -o link | cut -d: -f2 | cut -d@ -f1 | grep -v -w -e lo -e eth0"
+        self.wire.sh(host, f"nft flush ruleset; for l in $({links}); do ip link del $l || true; done")
+
+    def restore_power(self, host: str) -> None:
+        self.mend(host)
+        self.store[host].start()
+        self.daemons[host].start()
 
     def lose(self, *what: str) -> None:
         """The wire loses *what*, each as nft says it, and nothing else."""

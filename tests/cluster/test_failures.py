@@ -102,6 +102,24 @@ def test_a_host_that_vanishes_is_suspected_held_and_taken_out_and_comes_back(
     everybody(trio)
 
 
+def test_a_host_that_loses_its_power_comes_back_without_what_ran_on_it(
+    cluster: Cluster, trio: list[Container]
+) -> None:
+    one, two, three = trio
+    with Talk(one, two) as talk:
+        cluster.lose_power("three")
+        until(lambda: cluster.state("one", "three") == "suspect")
+        assert knows(one, three)
+        cluster.restore_power("three")
+        # Sooner than anybody takes it for down: what it had is nobody's, and goes because it says so.
+        until(lambda: not found(one, three.name))
+        until(lambda: entries(cluster, "one") == ["192.0.2.2"])
+        again = cluster.run("three", "again", "web")
+        until(lambda: cluster.state("one", "three") == "ready")
+    assert talk.lost == ""
+    everybody([one, two, again])
+
+
 @pytest.mark.parametrize("leader", [True, False])
 def test_a_member_of_the_store_that_is_killed(cluster: Cluster, trio: list[Container], leader: bool) -> None:
     one, two, _ = trio
@@ -188,8 +206,15 @@ def test_the_tunnel_is_deleted_under_us(cluster: Cluster, trio: list[Container])
             f"bridge fdb show dev {link} | grep dst | while read mac rest; do"
             f" bridge fdb del $mac dev {link} self; done; ip neigh flush nud permanent dev {link}",
         )
+        cluster.wire.sh(
+            "one",
+            f"bridge fdb add 02:00:00:00:00:77 dev {link} dst 192.0.2.3 self permanent;"
+            f" ip neigh add 10.50.0.77 lladdr 02:00:00:00:00:77 dev {link} nud permanent",
+        )
         assert not reaches(one, two)
         until(lambda: reaches(one, two))
+        stray = f"(bridge fdb show dev {link}; ip neigh show dev {link}) | grep -c :77 || true"
+        until(lambda: cluster.wire.sh("one", stray) == "0")
     assert talk.lost == ""
     everybody(trio)
 

@@ -318,8 +318,7 @@ class Member:
             self._unfollow(ident)
             self.shared.drop(ident)
             # It may have been removed while others took us for dead.
-            items = [i for i, one in reaping.records(common.etcd, ident) if one.node == self.me.id]
-            reaping.take_out(common.etcd, items)
+            reaping.take_out_of(common.etcd, ident, self.me.id)
 
     # ---- endpoints
 
@@ -339,7 +338,7 @@ class Member:
         if self._all_changed:
             self._all_changed = False
             for net in self.shared.networks():
-                if net.id in self._following or self.shared.endpoints(net.id):
+                if net.id in self._following or self.shared.endpoints(net.id) or (net.tunnel and net.tunnel.blocks):
                     self._again(net.id)
         with self._lock:
             changed, self._changed = self._changed, set()
@@ -377,14 +376,16 @@ class Member:
             # One of them may be for an endpoint that is not there yet.
             self._again(network)
         elif idle and self.shared.give_back(network, idle):
-            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
+            mine = blocks.held(common.etcd, network, self.me.id)
             blocks.give_back(common.etcd, [b for b in mine if b.range in idle])
 
     def _part(self, common: Commons, network: str) -> None:
         """Nothing of the network is on this host any more: others may have its addresses."""
         if self.shared.network(network) is not None and self.shared.give_back(network):
-            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
-            blocks.give_back(common.etcd, mine)
+            if network not in self._following:
+                # What was here went while there was no daemon, with the host's power for one.
+                reaping.take_out_of(common.etcd, network, self.me.id)
+            blocks.give_back(common.etcd, blocks.held(common.etcd, network, self.me.id))
             self._unfollow(network)
             self.shared.forget(network)
 
@@ -394,6 +395,6 @@ class Member:
         mine = [b for b in blocks.everywhere(common.etcd) if b.node == self.me.id]
         blocks.give_back(common.etcd, [b for b in mine if (b.network, b.range) not in own])
         for network, block in own - {(b.network, b.range) for b in mine}:
-            held = blocks.hold(common.etcd, network, block, self.me.id)
-            if not held and not self.shared.give_back(network, [block]):
+            ours = blocks.hold(common.etcd, network, block, self.me.id)
+            if not ours and not self.shared.give_back(network, [block]):
                 log.error("network %s: %s is another host's by now, and addresses in it are here", network, block)
