@@ -102,8 +102,6 @@ class Server:
             *("--cert-file", files[0], "--key-file", files[1], "--trusted-ca-file", files[2], "--client-cert-auth"),
             *("--peer-cert-file", files[0], "--peer-key-file", files[1], "--peer-trusted-ca-file", files[2]),
             "--peer-client-cert-auth",
-            # A member that hears nobody would have the others elect anew, again and again (etcd 3.4's default).
-            "--pre-vote",
             # What was is of no use to us but for a moment: who has missed it lists.
             *("--auto-compaction-mode", "periodic", "--auto-compaction-retention", "10m"),
             *("--logger", "zap", "--log-level", "warn", "--log-outputs", "stderr"),
