@@ -3,18 +3,17 @@
 import threading
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
-from ipaddress import IPv4Address
 from pathlib import Path
 from types import FrameType
 
 import pytest
 from tests.cluster.hosts import Host, until
+from tests.cluster.records import networks
 from tests.etcd_server import ETCD, REASON, Member, members
 
 from bascule.cluster import keys
 from bascule.cluster.networks import plain
-from bascule.model.addresses import ip_address, ip_network
+from bascule.model.addresses import ip_address
 from bascule.model.cluster import Alive, Node, Remote
 from bascule.model.codec import encode
 from bascule.model.network import Network
@@ -55,19 +54,6 @@ class Calls:
     def _called(self, _: FrameType, event: str, __: object) -> None:
         if event in ("call", "c_call"):
             self.count += 1
-
-
-def others(base: Network, first: int, last: int) -> dict[str, str]:
-    """Records of networks that the host is not on."""
-    found = {}
-    for number in range(first, last):
-        subnet = ip_network(f"{IPv4Address('10.100.0.0') + 256 * number}/24")
-        pool = replace(base.pools[0], subnet=subnet, range=subnet, gateway=subnet[1])
-        assert base.tunnel is not None
-        tunnel = replace(base.tunnel, vni=5000 + number)
-        one = replace(base, id=f"{number:064x}", name=f"net{number}", pools=(pool,), tunnel=tunnel)
-        found[keys.network(one.id)] = encode(one)
-    return found
 
 
 def endpoint(network: str, number: int) -> tuple[str, str]:
@@ -117,7 +103,7 @@ def test_a_change_costs_the_same_whatever_networks_a_host_is_not_on(member: Memb
             )
             cost, watchers, first, known = {}, {}, 0, 0
             for count in (FEW, MANY):
-                pairs = list(others(net, known, count).items())
+                pairs = list(networks(net, known, count).items())
                 for start in range(0, len(pairs), 100):
                     etcd.transact(dict(pairs[start : start + 100]))
                 known = count
