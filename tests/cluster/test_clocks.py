@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.boxes import QUICK, everybody, found, knows, one_on_each
-from tests.cluster.clocks import DAY, PRELOADED, REASON, Clock
+from tests.cluster.clocks import DAY, PRELOADED, REASON, Clock, shared
 from tests.cluster.daemons import HOSTS, Cluster, Container
 from tests.cluster.embedded import Own
 from tests.cluster.streams import Talk
@@ -23,6 +23,15 @@ pytestmark = [
     pytest.mark.skipif(not PRELOADED, reason=REASON),
 ]
 WRONG = {"one": -30 * DAY, "two": 0.0, "three": 400 * DAY}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _swept() -> Iterator[None]:
+    """Nothing of libfaketime's is left."""
+    before = shared()
+    yield
+    for path in shared() - before:
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
