@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +35,12 @@ class Container:
         ]
 
     def asks(self, name: str) -> str:
-        return Inside(self.name, self.path).ask(name)
+        """What it is told, or why it is told nothing."""
+        try:
+            return Inside(self.name, self.path).ask(name)
+        except OSError as why:
+            # As whoever asks by a resolver does, the test asks again.
+            return str(why)
 
     def sh(self, command: str) -> str:
         return self.daemon.sh(command, self.path).strip()
@@ -83,6 +90,7 @@ class Cluster:
     def whole(self) -> None:
         """Every wire is mended, and every member of the store runs."""
         self.mend(*self.daemons)
+        self.lose_nothing()
         for member in self.store.values():
             member.revive()
         for member in self.store.values():
@@ -170,7 +178,48 @@ class Cluster:
         for name in names:
             self.wire.ip("wire", f"link set {name} up")
 
+    def lose_power(self, host: str) -> None:
+        """The host is off the wire, nothing runs on it, and its kernel has forgotten everything."""
+        daemon = self.daemons[host]
+        there = daemon.ask("GET", "/containers/json")
+        pids = [daemon.ask("GET", f"/containers/{one['Id']}/json")["State"]["Pid"] for one in there]
+        self.cut(host)
+        daemon.kill()
+        self.store[host].kill()
+        for pid in [*daemon.processes(), *pids]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for mount in daemon.mounts():
+            daemon.sh(f"umount -l {mount}")
+        shutil.rmtree(daemon.directory / "run")
+        links = "ip -o link | cut -d: -f2 | cut -d@ -f1 | grep -v -w -e lo -e eth0"
+        self.wire.sh(host, f"nft flush ruleset; for l in $({links}); do ip link del $l || true; done")
 
+    def restore_power(self, host: str) -> None:
+        self.mend(host)
+        self.store[host].start()
+        self.daemons[host].start()
+
+    def lose(self, *what: str) -> None:
+        """The wire loses *what*, each as nft says it, and nothing else."""
+        rules = "\n".join(f"add rule bridge lost wire {one} drop" for one in what)
+        chain = "add chain bridge lost wire { type filter hook forward priority 0; }"
+        self.wire.sh("wire", f"nft -f - <<'END'\n{_NOTHING_LOST}\nadd table bridge lost\n{chain}\n{rules}\nEND")
+
+    def lose_nothing(self) -> None:
+        """The wire loses nothing any more."""
+        self.wire.sh("wire", f"nft -f - <<'END'\n{_NOTHING_LOST}\nEND")
+
+    def compact(self) -> None:
+        """The store forgets everything but what it has now."""
+        (url,) = [self.store[self.leader()].url]
+        revision = json.loads(self.wire.sh(self.leader(), f'curl -s -d \'{{"key":"AA=="}}\' {url}/v3/kv/range'))
+        body = json.dumps({"revision": revision["header"]["revision"], "physical": True})
+        self.wire.sh(self.leader(), f"curl -s --fail -d '{body}' {url}/v3/kv/compaction")
+
+
+# Also where there is none.
+_NOTHING_LOST = "add table bridge lost\ndelete table bridge lost"
 # The members are on one busy machine, and a test waits for elections.
 _QUICK = ("--heartbeat-interval", "100", "--election-timeout", "1000")
 

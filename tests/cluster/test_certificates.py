@@ -1,5 +1,6 @@
 """Certificates of a cluster with a store of its own: who gets one, and that nobody notices when it is a new one."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from tests.etcd_server import ETCD, REASON
 from tests.root.ground import until
 
 from bascule.cluster import authority, token
+from bascule.cluster.home import Home
+from bascule.cluster.renewing import Renewal
 from bascule.model.addresses import ip_address
 from bascule.model.errors import BasculeError, Forbidden, Invalid
 
@@ -70,6 +73,41 @@ def test_a_token_is_read_as_it_is_written_and_does_not_show_itself() -> None:
     with pytest.raises(BasculeError) as refusal:
         token.parse(str(word)[:-1])
     assert word.secret[:-1] not in str(refusal.value)
+
+
+MONTH = 30 * 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("left", "had", "renewed"),
+    [
+        (50, 10, False),
+        (29, 31, True),
+        # Our clock is behind, and says that there is a month left.
+        (MONTH, 10, False),
+        (MONTH, 31, True),
+        # It is ahead: what was signed a moment ago is old by it.
+        (10, 0, True),
+        (-MONTH, 0, True),
+    ],
+)
+def test_a_certificate_is_renewed_by_its_end_or_its_age_and_not_again_soon(
+    tmp_path: Path, left: int, had: int, renewed: bool
+) -> None:
+    """Minutes, of an hour that it is good for."""
+    now, key = datetime.now(UTC), authority.new_key()
+    cert, signing = authority.found_authority(now)
+    signed_at = now + timedelta(minutes=left) - LIFE
+    signed = authority.Authority(cert, signing).sign(authority.request("a" * 32, key), ONE, LIFE, signed_at)
+    home = Home(str(tmp_path), str(tmp_path), life=LIFE.total_seconds())
+    for name, text in (("ca.pem", cert), ("ca.key", signing), ("node.key", key), ("node.pem", signed)):
+        home.write(name, text)
+    written = (now - timedelta(minutes=had)).timestamp()
+    os.utime(home.path / "node.pem", (written, written))
+    renewal = Renewal(home, "a" * 32, str(ONE), list)
+    assert renewal.turn() is renewed
+    assert renewal.turn() is False
+    assert (home.read("node.pem") != signed) is renewed
 
 
 @pytest.mark.skipif(not ETCD, reason=REASON)

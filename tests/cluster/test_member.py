@@ -9,7 +9,7 @@ from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member, members
 
 from bascule.cluster import keys
-from bascule.model.addresses import ip_address
+from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
 from bascule.model.errors import BasculeError
 from bascule.model.network import Network
@@ -148,6 +148,22 @@ def test_an_address_moves_to_another_host(hosts: list[Host]) -> None:
     assert verified(hosts) == ""
 
 
+def test_who_is_given_an_address_forgets_at_once_who_had_it(hosts: list[Host]) -> None:
+    """Its kernel would answer for him, and its bridge look for the address at the tunnel."""
+    one, two, _ = hosts
+    net = one.network("web", "10.1.0.0/24")
+    until(lambda: two.overlays() == ["web"])
+    one.box("a", "web")
+    two.box("b", "web", "10.1.0.99")
+    until(lambda: "b 10.1.0.99" in one.known("web"))
+    # As when the store gives it the address, and has not told it yet that the other one is gone.
+    one.engine.shared.grant(net.id, [ip_network("10.1.0.99/32")])
+    assert one.known("web") == "a 10.1.0.2"
+    assert one.entries() == []
+    until(lambda: "endpoints: wrong: b: 10.1.0.99 is this host's to give" in one.engine.cluster.verify())
+    assert one.known("web") == "a 10.1.0.2"
+
+
 def test_a_network_in_use_elsewhere_is_not_removed(hosts: list[Host]) -> None:
     one, two, _ = hosts
     one.network("web")
@@ -261,10 +277,11 @@ def test_what_another_host_says_is_checked(hosts: list[Host]) -> None:
     lie(three, net, address="10.1.0.2")
     lie(three, net, mac="ff:ff:ff:ff:ff:ff")
     lie(three, net, address="10.1.0.1")
+    lie(three, net, address="10.1.0.3")
     lie(three, net, address="10.1.0.200")
     until(lambda: one.known("web") == "a 10.1.0.2, liar 10.1.0.200")
     assert len(one.entries()) == 2
-    assert sum("wrong" in line for line in one.engine.cluster.verify()) == 5
+    assert sum("wrong" in line for line in one.engine.cluster.verify()) == 6
 
 
 def lie(

@@ -2,21 +2,23 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from statistics import median
 
 import pytest
 from tests.cluster.daemons import Cluster, Container
+from tests.cluster.records import networks
 from tests.etcd_server import ETCD, REASON
 from tests.root.firewall_world import inside
-from tests.root.ground import DEADLINE, Inside
+from tests.root.ground import DEADLINE, Inside, until
 
 from bascule.cluster import keys
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Node, Remote
-from bascule.model.codec import encode
+from bascule.model.codec import decode, encode
+from bascule.model.network import Network
 from bascule.store.etcdclient import Access, Etcd
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
@@ -58,7 +60,7 @@ def endpoints(network: str, number: int, nodes: list[Node]) -> list[Remote]:
     ]
 
 
-def write(cluster: Cluster, written: dict[str, str]) -> None:
+def write(cluster: Cluster, written: dict[str, str], *, gone: Sequence[str] = ()) -> None:
     """Into the store, as the others would have."""
 
     def put() -> None:
@@ -66,6 +68,8 @@ def write(cluster: Cluster, written: dict[str, str]) -> None:
         pairs = list(written.items())
         for start in range(0, len(pairs), AT_ONCE):
             etcd.transact(dict(pairs[start : start + AT_ONCE]))
+        for start in range(0, len(gone), AT_ONCE):
+            etcd.transact({}, gone[start : start + AT_ONCE])
         etcd.close()
 
     inside(cluster.wire.ns("one"), put)
@@ -96,6 +100,44 @@ def test_twenty_thousand_endpoints_on_five_hundred_nodes(cluster: Cluster) -> No
     )
     print(told)
     assert min(took) < 1.0, told
+
+
+def test_a_change_costs_a_daemon_the_same_with_a_thousand_networks_that_it_is_not_on(cluster: Cluster) -> None:
+    daemon, nodes = cluster.daemons["one"], others()[:2]
+    net = str(daemon.ask("GET", "/networks/net0")["Id"])
+    write(cluster, {f"{keys.SHARED}node/{node.id}": encode(node) for node in nodes})
+    daemon.run("box", "net0", "sleep", "1000")
+    box, like = Container(daemon, "box", "net0"), endpoints(net, 0, nodes)[:1]
+    cost, known, changed = {}, 0, 0
+    for count in (10, 1000):
+        write(cluster, networks(record(cluster, net), known, count))
+        known = count
+        until(lambda count=count: len(cluster.networks("one")) == count + NETWORKS)  # type: ignore[misc]
+        for some in (20, 100):
+            # The first ones find what adopting the networks left to do.
+            before = processor(daemon.pid)
+            for _ in range(some):
+                change(cluster, box, like, changed)
+                changed += 1
+            cost[count] = (processor(daemon.pid) - before) / some
+    told = ", ".join(f"{seconds * 1000:.1f} ms with {count}" for count, seconds in cost.items())
+    print(told)
+    assert cost[1000] < cost[10] * 2, told
+    write(cluster, {}, gone=list(networks(record(cluster, net), 0, known)))
+    until(lambda: len(cluster.networks("one")) == NETWORKS)
+
+
+def record(cluster: Cluster, net: str) -> Network:
+    """What the store says of the network."""
+
+    def read() -> Network:
+        etcd = Etcd(Access((cluster.store["one"].url,)))
+        try:
+            return decode(Network, etcd.list(keys.network(net)).items[0].value)
+        finally:
+            etcd.close()
+
+    return inside(cluster.wire.ns("one"), read)
 
 
 def joining(cluster: Cluster, number: int, records: list[Remote]) -> float:

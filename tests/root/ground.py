@@ -68,6 +68,8 @@ class DaemonGround:
         self.directory = directory
         self.netns = netns or directory.name
         self.log: list[str] = []
+        self.environment: Mapping[str, str] = {}
+        """What else the next one is told in its environment."""
         self._own = not netns
         self._flags = flags
         self._words = ["bascule", "daemon"] if program == "bascule" else [program]
@@ -102,7 +104,12 @@ class DaemonGround:
                 *self._flags,
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}/src:{ROOT}", "ORDERS": f"{self.directory}/orders"},
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT}/src:{ROOT}",
+                "ORDERS": f"{self.directory}/orders",
+                **self.environment,
+            },
             stderr=subprocess.PIPE,
             text=True,
         )

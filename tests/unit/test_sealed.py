@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bascule.api.shapes import network
 from bascule.cluster.curve import private, public
-from bascule.cluster.sealing import choose, turned
+from bascule.cluster.sealing import choose, due, turned
 from bascule.drivers import overlay, sealed
 from bascule.engine.engine import Engine
 from bascule.kernel.fake import FakeKernel
@@ -158,6 +158,26 @@ def spis(me: int, ring: Ring) -> set[tuple[str, int]]:
     node = NODES[me]
     things = sealed.host(replace(ME, id=node.id, address=node.address), NODES[:2], {4096: "esp"}, ring)
     return {(f"to {t.target}", t.spi) for t in things if isinstance(t, XfrmPolicy) and t.way == "out"}
+
+
+@pytest.mark.parametrize(
+    ("clock", "known", "is_due"),
+    [
+        (3600, 3600.0, True),
+        (3599, 3599.0, False),
+        # The daemon was started just now, and remembers nothing.
+        (3600, 6.0, True),
+        # The clock jumps, or is that of another node than the one that turned them: but not twice in a moment.
+        (86400, 6.0, True),
+        (-86400, 6.0, True),
+        (86400, 4.0, False),
+        # It was set back, and an hour passes all the same.
+        (-1800, 3600.0, True),
+    ],
+)
+def test_secrets_turn_every_hour_whatever_a_clock_says(clock: int, known: float, is_due: bool) -> None:
+    ring = replace(RING, turned=1_000_000 * 10**9)
+    assert due(ring, ring.turned + clock * 10**9, known, 3600.0) is is_due
 
 
 def test_whoever_is_a_turn_ahead_or_behind_is_understood() -> None:

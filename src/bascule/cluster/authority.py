@@ -22,8 +22,8 @@ from bascule.model.errors import Forbidden, Invalid
 
 T = TypeVar("T")
 _AUTHORITY_LIVES = timedelta(days=20 * 365)
-# A host whose clock is behind takes a fresh certificate, too.
-_BEHIND = timedelta(hours=1)
+# A host whose clock is behind takes a fresh certificate, too; on some machines it begins here at each start.
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
 
 
@@ -37,6 +37,7 @@ class Signed:
 
     pem: str
     ident: str
+    since: datetime
     until: datetime
     public: bytes
 
@@ -109,7 +110,7 @@ def request(ident: str, key: str) -> str:
 def read(pem: str) -> Signed:
     """Raises Invalid."""
     cert = _certificate(pem)
-    return Signed(pem, _ident(cert), cert.not_valid_after_utc, _public(cert))
+    return Signed(pem, _ident(cert), cert.not_valid_before_utc, cert.not_valid_after_utc, _public(cert))
 
 
 def asker(pem: str) -> str:
@@ -131,7 +132,7 @@ def _begun(subject: x509.Name, issuer: x509.Name, at: datetime, life: timedelta)
         .subject_name(subject)
         .issuer_name(issuer)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(at - _BEHIND)
+        .not_valid_before(_ALWAYS)
         .not_valid_after(at + life)
     )
 

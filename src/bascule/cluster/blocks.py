@@ -49,6 +49,11 @@ def listed(etcd: Etcd, network: str) -> Listed:
     return Listed(tuple(read(item) for item in items if item.key != _ledger(network)), ledger)
 
 
+def held(etcd: Etcd, network: str, node: str) -> list[Block]:
+    """The network's blocks that are *node*'s."""
+    return [block for block in listed(etcd, network).blocks if block.node == node]
+
+
 def everywhere(etcd: Etcd) -> list[Block]:
     """The blocks of all networks."""
     return [read(item) for item in etcd.list(keys.BLOCKS).items if not item.key.endswith("/ledger")]

@@ -1,15 +1,18 @@
 """This node's end of the cluster's store: what all members have of it, and which nodes live."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from bascule.cluster import keys
 from bascule.cluster.lease import Lease
 from bascule.engine.cluster import State
 from bascule.model.cluster import Alive, Membership, Node, StoreAccess
+from bascule.model.network import Network
 from bascule.store.etcd import EtcdStore
 from bascule.store.etcdclient import Access, Etcd
+from bascule.store.protocol import Storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,16 @@ class Commons:
         except BaseException:
             self.shared.close()
             raise
-        self.shared.on_change(lambda _, __: changed())
+        self.news = Event()
+        """Networks or nodes may be others than they were when it was cleared."""
+        self.news.set()
+
+        def heard(put: Sequence[Storable], gone: Sequence[Storable]) -> None:
+            if any(isinstance(one, Network | Node) for one in (*put, *gone)):
+                self.news.set()
+            changed()
+
+        self.shared.on_change(heard)
         self.alive.on_change(lambda _, __: changed())
         self.lease = Lease(etcd, self.alive, Alive(me.id, me.epoch), timing.lease)
 

@@ -18,6 +18,7 @@ from typing import Any
 from bascule.cluster.home import DOOR, Home
 from bascule.model.addresses import IPAddress
 from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid, Unavailable
+from bascule.store.tls import told, untimely
 
 log = logging.getLogger("bascule.cluster")
 Body = dict[str, Any]
@@ -129,7 +130,8 @@ _REFUSALS: Mapping[int, type[BasculeError]] = {400: Invalid, 403: Forbidden, 409
 
 def ask(host: str, path: str, body: Body, *, authority: str = "", port: int = DOOR) -> Body:
     """What a door says.  *authority* is the certificate of the one whom its host must have one of; "": anybody's
-    word is taken.  Raises what the door refuses with, Unavailable where nobody answers."""
+    word is taken.  Raises what the door refuses with, Unavailable where nobody answers, Failed where it is
+    a clock that is wrong."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authority:
         context.load_verify_locations(cadata=authority)
@@ -141,7 +143,9 @@ def ask(host: str, path: str, body: Body, *, authority: str = "", port: int = DO
         answer = connection.getresponse()
         said = json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as why:
-        raise Unavailable(f"{host}, port {port}: no host of a cluster answers: {why}") from why
+        # Who is asked again in vain for a minute would not know why.
+        kind = Failed if untimely(why) else Unavailable
+        raise kind(f"{host}, port {port}: no host of a cluster answers: {told(why)}") from why
     finally:
         connection.close()
     if answer.status != http.client.OK:

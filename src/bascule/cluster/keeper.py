@@ -18,15 +18,16 @@ from urllib.parse import urlsplit
 
 from bascule.cluster import authority, keys, peers, returning
 from bascule.cluster.commons import access
-from bascule.cluster.door import Body, Door, ask, text
+from bascule.cluster.door import Body, Door, text
 from bascule.cluster.etcd import Server
 from bascule.cluster.home import CLIENT, Home, url
+from bascule.cluster.renewing import Renewal
 from bascule.cluster.token import Token
 from bascule.engine.cluster import Invitation
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Membership, Node, StoreAccess
 from bascule.model.codec import decode
-from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden, Invalid, Unavailable
+from bascule.model.errors import BasculeError, Conflict, Forbidden, Invalid, Unavailable
 from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
@@ -58,8 +59,9 @@ class Keeper:
         self._said = ""
         self._server: Server | None = None
         self._door: Door | None = None
+        self._renewal = Renewal(home, me.id, str(me.address), self._doors)
         # Before anybody reads the certificate: etcd, the door and our own end start with it.
-        self._quietly(self._renewed)
+        self._quietly(self._renewal.begin)
         self._etcd = Etcd(access(me.store))
         # Without a guard: there is but one cluster in a store of its own, and it may have to be rebuilt.
         self._quietly(self._start)
@@ -166,7 +168,7 @@ class Keeper:
             if self._server is not None and self._due(_COMPARE):
                 self._compare()
             self._start()
-            if self._renewed():
+            if self._renewal.turn():
                 self._reach(self._me.store)
             if self._due(_LOOK):
                 self._look()
@@ -214,33 +216,6 @@ class Keeper:
         self._me = replace(self._me, store=store)
         self._etcd.reach(access(store))
         self._moved(store)
-
-    # ---- certificates
-
-    def _renewed(self) -> bool:
-        """Our certificate has more than half of its life before it; whether it is another one than before."""
-        known = authority.read(self._home.read("node.pem"))
-        if (known.until - authority.now()).total_seconds() > self._home.life / 2:
-            return False
-        request = authority.request(self._me.id, self._home.read("node.key"))
-        fresh = self._sign(known.pem, request) if self._home.signs() else self._signed(known.pem, request)
-        self._home.write("node.pem", fresh)
-        log.info("this node's certificate is renewed, and good until %s", authority.read(fresh).until)
-        return True
-
-    def _sign(self, cert: str, request: str) -> str:
-        return self._authority().renew(cert, request, timedelta(seconds=self._home.life), authority.now())[0]
-
-    def _signed(self, cert: str, request: str) -> str:
-        """By one who can."""
-        why: BasculeError = Failed("nobody of this cluster is known who signs certificates")
-        for host in self._doors():
-            try:
-                body = {"cert": cert, "request": request}
-                return text(ask(host, "/v1/renew", body, authority=self._home.read("ca.pem")), "cert")
-            except BasculeError as refusal:
-                why = refusal
-        raise why
 
     def _authority(self) -> authority.Authority:
         return authority.Authority(self._home.read("ca.pem"), self._home.read("ca.key"))

@@ -31,4 +31,6 @@ def fault(one: Remote, net: Network, nodes: Mapping[str, Node], here: Mapping[ob
         mine = here.get(address)
         if mine is not None:
             return f"{address} is {mine.name}'s on this host"
+        if any(address in block for block in (net.tunnel.blocks if net.tunnel else ())):
+            return f"{address} is this host's to give"
     return ""

@@ -49,10 +49,11 @@ class Member:
         """Held for a turn, and by whoever needs the host not to change its mind meanwhile."""
         self._lock = Lock()
         self._changed: set[str] = set()
+        self._all_changed = True
         self._pinned: dict[str, float] = {}
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
-        self._reaper = reaping.Reaper()
+        self._reaper, self._ring = reaping.Reaper(), sealing.Turning()
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
@@ -167,16 +168,13 @@ class Member:
         self._probe(common)
         self.take_over(common)
         common.look()
-        for net in self.shared.networks():
-            if net.id not in self._following and self.shared.endpoints(net.id):
-                self._follow(common, net.id)
         for one in list(self._following.values()):
             if one.hear():
                 self._again(one.network)
         self._speak(common)
         self._reaper.reap(common)
         self.services.turn(common)
-        sealing.turn(common, self.shared, self.timing.turn)
+        self._ring.turn(common, self.shared, self.timing.turn)
 
     def _probe(self, common: Commons) -> None:
         """Where the store has not heard of us for a while, or was set back, see whether it is the one we knew.
@@ -214,6 +212,7 @@ class Member:
         if self._common is not None:
             self._common.close()
             self._common = None
+        self._all_changed = True
         self._wake.set()
         raise Unavailable("cluster store: it was lost and is there again")
 
@@ -283,7 +282,9 @@ class Member:
         self.shared.services.settle(everything=True)
         for one in self._following.values():
             one.all_again()
-            self._again(one.network)
+        self._all_changed = True
+        if self._common is not None:
+            self._common.news.set()
 
     def _again(self, network: str) -> None:
         with self._lock:
@@ -292,24 +293,32 @@ class Member:
     # ---- networks and nodes
 
     def take_over(self, common: Commons) -> None:
-        """This host has the cluster's networks and knows its nodes."""
+        """This host has the cluster's networks and knows its nodes.  Costs nothing where no news has come."""
         with self._turning:
-            nodes = common.shared.all(Node)
-            if {n.id: n for n in nodes} != {n.id: n for n in self.shared.nodes()} and nodes:
-                self.shared.enrol(self.me, nodes)
-                for one in self._following.values():
-                    one.all_again()
-            there = {net.id: net for net in common.shared.all(Network)}
-            known = {net.id for net in self.shared.networks()}
-            for ident, net in there.items():
-                if ident not in known:
-                    self.shared.adopt(net)
-            for ident in known - there.keys():
-                self._unfollow(ident)
-                self.shared.drop(ident)
-                # It may have been removed while others took us for dead.
-                items = [i for i, one in reaping.records(common.etcd, ident) if one.node == self.me.id]
-                reaping.take_out(common.etcd, items)
+            if common.news.is_set():
+                common.news.clear()
+                try:
+                    self._take_over(common)
+                except BaseException:
+                    common.news.set()
+                    raise
+
+    def _take_over(self, common: Commons) -> None:
+        nodes = common.shared.all(Node)
+        if {n.id: n for n in nodes} != {n.id: n for n in self.shared.nodes()} and nodes:
+            self.shared.enrol(self.me, nodes)
+            for one in self._following.values():
+                one.all_again()
+        there = {net.id: net for net in common.shared.all(Network)}
+        known = {net.id for net in self.shared.networks()}
+        for ident, net in there.items():
+            if ident not in known:
+                self.shared.adopt(net)
+        for ident in known - there.keys():
+            self._unfollow(ident)
+            self.shared.drop(ident)
+            # It may have been removed while others took us for dead.
+            reaping.take_out_of(common.etcd, ident, self.me.id)
 
     # ---- endpoints
 
@@ -326,6 +335,11 @@ class Member:
             one.close()
 
     def _speak(self, common: Commons) -> None:
+        if self._all_changed:
+            self._all_changed = False
+            for net in self.shared.networks():
+                if net.id in self._following or self.shared.endpoints(net.id) or (net.tunnel and net.tunnel.blocks):
+                    self._again(net.id)
         with self._lock:
             changed, self._changed = self._changed, set()
             pinned = {net for net, until in self._pinned.items() if until > time.monotonic()}
@@ -339,10 +353,13 @@ class Member:
                 raise
 
     def _speak_of(self, common: Commons, network: str, *, pinned: bool) -> None:
+        here = bool(self.shared.endpoints(network))
+        if here:
+            self._follow(common, network)
         one = self._following.get(network)
         if one is not None:
             one.speak()
-        if self.shared.endpoints(network):
+        if here:
             self._let_go(common, network, pinned=pinned)
         elif pinned:
             self._again(network)
@@ -359,14 +376,16 @@ class Member:
             # One of them may be for an endpoint that is not there yet.
             self._again(network)
         elif idle and self.shared.give_back(network, idle):
-            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
+            mine = blocks.held(common.etcd, network, self.me.id)
             blocks.give_back(common.etcd, [b for b in mine if b.range in idle])
 
     def _part(self, common: Commons, network: str) -> None:
         """Nothing of the network is on this host any more: others may have its addresses."""
         if self.shared.network(network) is not None and self.shared.give_back(network):
-            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
-            blocks.give_back(common.etcd, mine)
+            if network not in self._following:
+                # What was here went while there was no daemon, with the host's power for one.
+                reaping.take_out_of(common.etcd, network, self.me.id)
+            blocks.give_back(common.etcd, blocks.held(common.etcd, network, self.me.id))
             self._unfollow(network)
             self.shared.forget(network)
 
@@ -376,6 +395,6 @@ class Member:
         mine = [b for b in blocks.everywhere(common.etcd) if b.node == self.me.id]
         blocks.give_back(common.etcd, [b for b in mine if (b.network, b.range) not in own])
         for network, block in own - {(b.network, b.range) for b in mine}:
-            held = blocks.hold(common.etcd, network, block, self.me.id)
-            if not held and not self.shared.give_back(network, [block]):
+            ours = blocks.hold(common.etcd, network, block, self.me.id)
+            if not ours and not self.shared.give_back(network, [block]):
                 log.error("network %s: %s is another host's by now, and addresses in it are here", network, block)

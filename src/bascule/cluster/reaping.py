@@ -47,6 +47,11 @@ def take_out(etcd: Etcd, items: Sequence[Item]) -> None:
                 etcd.transact({}, [item.key], {item.key: item.revision})
 
 
+def take_out_of(etcd: Etcd, network: str, node: str) -> None:
+    """Nothing on *network* is said to be *node*'s."""
+    take_out(etcd, [item for item, one in records(etcd, network) if one.node == node])
+
+
 def records(etcd: Etcd, network: str = "") -> Iterator[tuple[Item, Remote]]:
     """Every endpoint of the cluster, or of one network, with its key."""
     for item in etcd.list(keys.endpoints(network) if network else keys.ENDPOINTS).items:

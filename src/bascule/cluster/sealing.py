@@ -20,6 +20,8 @@ from bascule.model.network import Network
 log = logging.getLogger("bascule.cluster")
 RING = "esp"
 _BYTES = 64
+# Seconds between two turns at the least: whoever is there has heard of the first.
+_REST = 5.0
 
 
 def keyed(me: Membership) -> Membership:
@@ -91,16 +93,32 @@ def turned(old: Ring, secret: str, now: int) -> Ring:
     return replace(old, secrets=(*old.secrets[1:], secret), turns=old.turns + 1, turned=now)
 
 
-def turn(common: Commons, shared: Shared, seconds: float) -> None:
-    """This host has the cluster's ring, which has moved on where it was due and it is this node that does it."""
-    known = common.shared.get(Ring, RING)
-    if known is None:
-        return
-    now = time.time_ns()
+def due(ring: Ring, clock: int, known: float, seconds: float) -> bool:
+    """Whether the secrets are to move on, on a node whose clock says *clock* and that has known these for *known*
+    seconds.  A clock that jumps, or that of another node which did it last, moves them on once too often, but never
+    so soon that somebody who listens has missed a turn: only who is one behind is understood."""
     # A time that is far ahead is that of a clock which was wrong.
-    if common.speaker() and abs(now - known.turned) >= seconds * 1e9:
-        fresh = turned(known, secrets.token_hex(_BYTES), now)
-        if common.shared.attempt(put=[fresh], unchanged=[known]):
-            log.info("the secrets of encrypted networks turned for the %d. time", fresh.turns)
-            known = fresh
-    shared.turn(known)
+    return known >= min(_REST, seconds) and (abs(clock - ring.turned) >= seconds * 1e9 or known >= seconds)
+
+
+class Turning:
+    """Remembers since when this node has known the secrets, by no clock that anybody sets."""
+
+    def __init__(self) -> None:
+        self._turns = -1
+        self._since = 0.0
+
+    def turn(self, common: Commons, shared: Shared, seconds: float) -> None:
+        """This host has the cluster's ring, moved on where that was due and it is this node that does it."""
+        known = common.shared.get(Ring, RING)
+        if known is None:
+            return
+        if known.turns != self._turns:
+            self._turns, self._since = known.turns, time.monotonic()
+        clock = time.time_ns()
+        if common.speaker() and due(known, clock, time.monotonic() - self._since, seconds):
+            fresh = turned(known, secrets.token_hex(_BYTES), clock)
+            if common.shared.attempt(put=[fresh], unchanged=[known]):
+                log.info("the secrets of encrypted networks turned for the %d. time", fresh.turns)
+                known = fresh
+        shared.turn(known)

@@ -268,10 +268,10 @@ def drop(common: Commons, ident: str, nodes: Iterable[str]) -> None:
 
 def reap(common: Commons) -> None:
     """No node that is down or not there is in a service, and none is of a network that is not there."""
-    nodes, nets = common.nodes(), {net.id for net in common.shared.all(Network)}
+    nodes = common.nodes()
     for one in common.shared.all(Service):
         lost = {node for node in one.nodes if node not in nodes or common.state(node) == "down"}
-        if one.network not in nets:
+        if common.shared.get(Network, one.network) is None:
             lost = set(one.nodes)
         if lost or not one.nodes:
             drop(common, one.id, lost)

@@ -54,11 +54,11 @@ class Services:
         """The services that endpoints on this host belong to, on one network or any, by id, as the oldest of them
         wants it."""
         found: dict[str, Wanted] = {}
-        for ident in [network] if network else [net.id for net in self.intent.networks() if net.tunnel]:
-            for ep in self.intent.endpoints(network=ident):
-                wanted = options.wanted(ep.spec.options)
-                if wanted is not None:
-                    found.setdefault(service_id(ident, wanted.name), wanted)
+        for ep in self.intent.endpoints(network=network):
+            net = self.intent.store.get(Network, ep.network)
+            wanted = options.wanted(ep.spec.options) if net is not None and net.tunnel else None
+            if wanted is not None:
+                found.setdefault(service_id(ep.network, wanted.name), wanted)
         return found
 
     def entries(self) -> dict[str, Sandbox]:

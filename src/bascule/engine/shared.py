@@ -73,6 +73,11 @@ class Shared:
     def network(self, ident: str) -> Network | None:
         return self.intent.store.get(Network, ident)
 
+    def _used(self) -> list[Network]:
+        """Those of the cluster that this host has endpoints on: most hosts are on few of many."""
+        there = dict.fromkeys(ep.network for ep in self.intent.store.all(Endpoint))
+        return [net for ident in there if (net := self.network(ident)) is not None and net.tunnel]
+
     def endpoints(self, network: str) -> list[Endpoint]:
         """Those on this host."""
         return self.intent.endpoints(network=network)
@@ -200,12 +205,19 @@ class Shared:
             self.tell(net, "destroy")
 
     def grant(self, ident: str, blocks: Iterable[IPNetwork]) -> None:
-        """Addresses of *blocks* are this host's to give."""
+        """Addresses of *blocks* are this host's to give, and nobody has them elsewhere: that somebody has let go of
+        one need not have been heard yet.  His tunnel's end would answer the new one's announcement, and the bridge
+        look for the new one there."""
         with self.lock:
             net = self.network(ident)
             if net is not None and net.tunnel is not None:
-                both = tuple(dict.fromkeys((*net.tunnel.blocks, *blocks)))
+                fresh = tuple(blocks)
+                both = tuple(dict.fromkeys((*net.tunnel.blocks, *fresh)))
                 self.intent.store.commit(put=[replace(net, tunnel=replace(net.tunnel, blocks=both))])
+                self._fill()
+                held = (self._holders.get((ident, address)) for block in fresh for address in block)
+                gone = [self.intent.store.get(Remote, holder) for holder in dict.fromkeys(held) if holder]
+                self.learn(ident, (), [one for one in gone if one is not None])
 
     def give_back(self, ident: str, blocks: Iterable[IPNetwork] | None = None) -> bool:
         """This host gives no address out of *blocks* any more, None: out of any; false, and nothing changed, where
@@ -304,7 +316,7 @@ class Shared:
 
     def broken(self) -> bool:
         """Whether a link of the cluster's networks is not as it is stated: a look that costs one list of links."""
-        nets = [net for net in self.networks() if joined(self.intent, net)]
+        nets = [net for net in self._used() if joined(self.intent, net)]
         links: list[Thing] = [
             thing for net in nets for thing in overlay.network(net) if isinstance(thing, Bridge | Vxlan)
         ]

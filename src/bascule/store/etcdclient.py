@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from bascule.model.errors import Failed, Invalid, Unavailable
 from bascule.store import etcdwire as wire
 from bascule.store.etcdwire import Body, Gone, Item, Listing
+from bascule.store.tls import told
 
 # google.golang.org/grpc/codes: those that another member, or the same one a moment later, may answer better.
 _DEADLINE_EXCEEDED, _UNAUTHENTICATED, _UNAVAILABLE = 4, 16, 14
@@ -189,7 +190,7 @@ class Etcd:
                 answer = json.loads(response.read())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
-                why: str = str(error) or type(error).__name__
+                why: str = told(error)
             else:
                 self._keep(server, connection)
                 code = answer.get("code", 0)
@@ -225,7 +226,7 @@ class Etcd:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
-                why = str(error) or type(error).__name__
+                why = told(error)
                 self._next(server)
                 time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
         raise Unavailable(f"cluster store: {path.removeprefix('/v3/')}: {why}")
