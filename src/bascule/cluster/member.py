@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
 from bascule.cluster.commons import Commons, Timing, access
+from bascule.cluster.fitting import Fitting, measured
 from bascule.cluster.following import Following
 from bascule.cluster.services import Services
 from bascule.engine.cluster import Rebuilt
@@ -53,6 +54,7 @@ class Member:
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
         self._reaper = reaping.Reaper()
+        self._fitting = Fitting()
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
@@ -165,6 +167,8 @@ class Member:
         self.shared.services.settle()
         common = self._connect()
         self._probe(common)
+        if any(node.id == self.me.id and node.mtu != self.me.mtu for node in common.shared.all(Node)):
+            sealing.introduce(common, self.shared, self.me)
         self.take_over(common)
         common.look()
         for net in self.shared.networks():
@@ -270,6 +274,7 @@ class Member:
                     raise
                 self._common = self._reached()
             self._settle_blocks(self._common)
+            self._measure()
             sealing.introduce(self._common, self.shared, self.me)
         return self._common
 
@@ -277,7 +282,13 @@ class Member:
         answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
         return Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
 
+    def _measure(self) -> None:
+        self.me = measured(self.shared, self.me)
+        if self._common is not None:
+            self._common.me = self.me
+
     def _repair(self) -> None:
+        self._measure()
         for line in self.shared.repair():
             log.warning("%s", line)
         self.shared.services.settle(everything=True)
@@ -300,6 +311,7 @@ class Member:
                 for one in self._following.values():
                     one.all_again()
             there = {net.id: net for net in common.shared.all(Network)}
+            self._fitting.look(nodes, there)
             known = {net.id for net in self.shared.networks()}
             for ident, net in there.items():
                 if ident not in known:

@@ -53,6 +53,8 @@ ANYBODY = "00:00:00:00:00:00"
 
 # What VXLAN adds: an outer Ethernet header's worth of the inner frame (14), VXLAN (8), UDP (8), and IP (20 or 40).
 OVERHEAD = {4: 50, 6: 70}
+# Of so many hosts that are in the way the names are told.
+_NAMED = 5
 _MTU_MIN = 1280
 """RFC 8200, section 5: less carries no IPv6."""
 
@@ -102,11 +104,32 @@ def asked_mtu(options: Options) -> int:
 
 def mtu(options: Options, underlay: int, local: IPAddress, seal: Seal | None = None) -> int:
     """What fits through the tunnel, or what is asked for.  Raises Failed where that is more."""
-    fits = underlay - (sealed.OVERHEAD[local.version] + OVERHEAD[6] if seal else OVERHEAD[local.version])
+    fits = underlay - _overhead(local, seal)
     asked = asked_mtu(options)
     if asked > fits:
         raise Failed(f"MTU {asked} does not fit the path between the cluster's hosts, {fits} does")
     return asked or fits
+
+
+def _overhead(local: IPAddress, seal: Seal | Literal[""] | None) -> int:
+    return sealed.OVERHEAD[local.version] + OVERHEAD[6] if seal else OVERHEAD[local.version]
+
+
+def misfit(net: Network, nodes: Iterable[Node]) -> str:
+    """Which of the cluster's hosts packets of the network's MTU do not reach, in words; "" where they fit
+    everywhere."""
+    tunnel = net.tunnel
+    if tunnel is None:
+        return ""
+    narrow = {n: fits for n in nodes if (fits := n.mtu - _overhead(n.address, tunnel.seal)) < tunnel.mtu}
+    if not narrow:
+        return ""
+    named = sorted(f"{node.name} (MTU {node.mtu})" for node in narrow)
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return (
+        f"packets of its MTU, {tunnel.mtu}, are too large for the link of {', '.join(named[:_NAMED])}{more}:"
+        f" {min(narrow.values())} would fit"
+    )
 
 
 def check_endpoint(net: Network, options: dict[str, str]) -> str:

@@ -52,7 +52,8 @@ class FakeKernel:
     """A host with nothing on it but what is said here.
 
     *routes* are those it has, *links* somebody else's links by name and kind, *addresses* the host's own, *held*
-    who keeps which port, *owners* the MACs of other machines by address, *seals* what it can encrypt with.
+    who keeps which port, *owners* the MACs of other machines by address, *seals* what it can encrypt with,
+    *mtu* that of the links with its addresses.
     *refuse* and *stick* tell of a thing whether adding or removing it is refused (EPERM): a set's `__contains__`
     will do.
     """
@@ -66,9 +67,11 @@ class FakeKernel:
         held: Mapping[tuple[Proto, int], str] | None = None,
         owners: Mapping[IPAddress, str] | None = None,
         seals: tuple[Seal, ...] = ("wireguard", "esp"),
+        mtu: int = 1500,
         refuse: Callable[[Thing], bool] = lambda _: False,
         stick: Callable[[Thing], bool] = lambda _: False,
     ) -> None:
+        self.mtu = mtu
         self.refuse = refuse
         self.stick = stick
         self._routes = tuple(routes)
@@ -317,7 +320,7 @@ class FakeKernel:
     def underlay(self, address: IPAddress) -> int:
         if address not in self._host_addresses():
             raise Failed(f"no link of this host has the address {address}")
-        return 1500
+        return self.mtu
 
     def _host_addresses(self) -> set[IPAddress]:
         return {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
