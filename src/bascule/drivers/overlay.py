@@ -102,9 +102,16 @@ def asked_mtu(options: Options) -> int:
     return mtu
 
 
-def mtu(options: Options, underlay: int, local: IPAddress, seal: Seal | None = None) -> int:
-    """What fits through the tunnel, or what is asked for.  Raises Failed where that is more."""
+def mtu(options: Options, underlay: int, local: IPAddress, seal: Seal | None = None, *, ipv6: bool = False) -> int:
+    """What fits through the tunnel, or what is asked for.  Raises Failed where that is more, and where too little
+    fits for *ipv6* or for the link that encrypts."""
     fits = underlay - _overhead(local, seal)
+    # A link that encrypts has an IPv6 address, and so has the network.
+    least = max(
+        _MTU_MIN + sealed.OVERHEAD[local.version] if seal else 0, _MTU_MIN + _overhead(local, seal) if ipv6 else 0
+    )
+    if underlay < least:
+        raise Failed(f"the links of the cluster's hosts have MTU {underlay}, and IPv6 inside of them needs {least}")
     asked = asked_mtu(options)
     if asked > fits:
         raise Failed(f"MTU {asked} does not fit the path between the cluster's hosts, {fits} does")
