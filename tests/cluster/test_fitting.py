@@ -9,8 +9,8 @@ from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member, members
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
-PLAIN = "packets of its MTU, 1450, are too large for the link of host3 (MTU 1400): 1350 would fit"
-SEALED = "packets of its MTU, 1370, are too large for the link of host3 (MTU 1400): 1270 would fit"
+PLAIN = "packets of its MTU, 1450, are too large for host3 (link with MTU 1400): 1350 would fit"
+SEALED = "packets of its MTU, 1370, are too large for host3 (link with MTU 1400): 1270 would fit"
 
 
 @pytest.fixture
@@ -87,6 +87,21 @@ def test_a_link_that_is_changed_is_measured_anew(hosts: list[Host]) -> None:
     three.kernel.mtu = 1500
     until(lambda: all(host.clean() for host in hosts), lambda: str([h.engine.cluster.verify() for h in hosts]))
     assert statuses(one) == ["", ""]
+    assert told(one) == []
+
+
+def test_a_way_between_two_that_carries_less_than_their_links_is_told(hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    one.box("a", "secret")
+    two.box("b", "secret")
+    until(lambda: all(host.clean() for host in hosts[:2]))
+    one.kernel.paths[two.address] = 1480
+    said = "packets of its MTU, 1370, are too large for host2 (path with MTU 1480): 1350 would fit"
+    until(lambda: statuses(one)[1] == said)
+    # It is another matter the other way, and with networks that nobody of both is on.
+    assert told(two) == []
+    one.kernel.paths.clear()
+    until(lambda: all(host.clean() for host in hosts[:2]))
     assert told(one) == []
 
 

@@ -126,7 +126,7 @@ def test_docker_sees_networks_peers_and_the_node(cluster: Cluster, trio: list[Co
 
 
 def test_a_link_that_carries_less_than_a_network_is_told(cluster: Cluster, trio: list[Container]) -> None:
-    said = "packets of its MTU, 1450, are too large for the link of three (MTU 1400): 1350 would fit"
+    said = "packets of its MTU, 1450, are too large for three (link with MTU 1400): 1350 would fit"
     cluster.wire.ip("three", "link set eth0 mtu 1400")
     try:
         for daemon in cluster.daemons.values():

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
 from bascule.cluster.commons import Commons, Timing, access
-from bascule.cluster.fitting import Fitting, measured
+from bascule.cluster.fitting import Fitting, Paths, measured
 from bascule.cluster.following import Following
 from bascule.cluster.services import Services
 from bascule.engine.cluster import Rebuilt
@@ -55,6 +55,7 @@ class Member:
         self._common: Commons | None = None
         self._reaper = reaping.Reaper()
         self._fitting = Fitting()
+        self._paths = Paths(shared, timing.repair, self._wake.set)
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
@@ -65,6 +66,7 @@ class Member:
     def close(self, *, revoke: bool = False) -> None:
         """No more turns.  *revoke*: others know at once that this node does not live."""
         self._closing.set()
+        self._paths.close()
         self._wake.set()
         self._thread.join()
         for one in self._following.values():
@@ -311,7 +313,7 @@ class Member:
                 for one in self._following.values():
                     one.all_again()
             there = {net.id: net for net in common.shared.all(Network)}
-            self._fitting.look(nodes, there)
+            self._fitting.look(nodes, there, self.shared.paths)
             known = {net.id for net in self.shared.networks()}
             for ident, net in there.items():
                 if ident not in known:

@@ -7,7 +7,7 @@ for (`proxy`).  A host that has no endpoint on the network states nothing of it.
 The bridge has no address: what leaves the cluster goes by an endpoint on a bridge network, as in Docker.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from bascule.drivers import announce, sealed, service, sysctls
@@ -122,21 +122,23 @@ def _overhead(local: IPAddress, seal: Seal | Literal[""] | None) -> int:
     return sealed.OVERHEAD[local.version] + OVERHEAD[6] if seal else OVERHEAD[local.version]
 
 
-def misfit(net: Network, nodes: Iterable[Node]) -> str:
+def misfit(net: Network, nodes: Iterable[Node], paths: Mapping[str, int]) -> str:
     """Which of the cluster's hosts packets of the network's MTU do not reach, in words; "" where they fit
-    everywhere."""
+    everywhere.  *paths* are the MTUs of the ways to them, by node, where they are less than those of links."""
     tunnel = net.tunnel
     if tunnel is None:
         return ""
-    narrow = {n: fits for n in nodes if (fits := n.mtu - _overhead(n.address, tunnel.seal)) < tunnel.mtu}
-    if not narrow:
+    fits, named = tunnel.mtu, []
+    for node in nodes:
+        way = min(node.mtu, paths.get(node.id, node.mtu))
+        if way - _overhead(node.address, tunnel.seal) < tunnel.mtu:
+            named.append(f"{node.name} ({'path' if way < node.mtu else 'link'} with MTU {way})")
+            fits = min(fits, way - _overhead(node.address, tunnel.seal))
+    if not named:
         return ""
-    named = sorted(f"{node.name} (MTU {node.mtu})" for node in narrow)
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    return (
-        f"packets of its MTU, {tunnel.mtu}, are too large for the link of {', '.join(named[:_NAMED])}{more}:"
-        f" {min(narrow.values())} would fit"
-    )
+    told = ", ".join(sorted(named)[:_NAMED]) + more
+    return f"packets of its MTU, {tunnel.mtu}, are too large for {told}: {fits} would fit"
 
 
 def check_endpoint(net: Network, options: dict[str, str]) -> str:

@@ -55,6 +55,8 @@ class Shared:
     places: Places
     tell: Callable[[Network, str], None]
     services: Services
+    paths: dict[str, int] = field(default_factory=dict)
+    """The MTU of the way to a node, by its id, where it is less than those of the links at both ends."""
     _holders: dict[tuple[str, IPAddress], str] = field(default_factory=dict)
     """Who has an address elsewhere: an index of the store's Remotes, filled when first one is needed."""
     _indexed: bool = False
@@ -91,7 +93,7 @@ class Shared:
 
     def misfit(self, net: Network) -> str:
         """Which hosts packets of the network's MTU do not reach, in words; "" where they fit everywhere."""
-        return overlay.misfit(net, self.nodes()) if net.tunnel else ""
+        return overlay.misfit(net, self.nodes(), self.paths) if net.tunnel else ""
 
     def status(self, net: Network) -> dict[str, str]:
         """What is not as it should be about the network; empty when all is well."""

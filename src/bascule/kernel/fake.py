@@ -52,8 +52,8 @@ class FakeKernel:
     """A host with nothing on it but what is said here.
 
     *routes* are those it has, *links* somebody else's links by name and kind, *addresses* the host's own, *held*
-    who keeps which port, *owners* the MACs of other machines by address, *seals* what it can encrypt with,
-    *mtu* that of the links with its addresses.
+    who keeps which port, *owners* the MACs of other machines by address, *seals* what it can encrypt with.
+    `mtu` is that of the links with its addresses; what fits the way to another host may be put into `paths`.
     *refuse* and *stick* tell of a thing whether adding or removing it is refused (EPERM): a set's `__contains__`
     will do.
     """
@@ -67,11 +67,11 @@ class FakeKernel:
         held: Mapping[tuple[Proto, int], str] | None = None,
         owners: Mapping[IPAddress, str] | None = None,
         seals: tuple[Seal, ...] = ("wireguard", "esp"),
-        mtu: int = 1500,
         refuse: Callable[[Thing], bool] = lambda _: False,
         stick: Callable[[Thing], bool] = lambda _: False,
     ) -> None:
-        self.mtu = mtu
+        self.mtu = 1500
+        self.paths: dict[IPAddress, int] = {}
         self.refuse = refuse
         self.stick = stick
         self._routes = tuple(routes)
@@ -380,6 +380,9 @@ class FakeKernel:
     def answers(self, address: IPAddress, port: int) -> bool:  # noqa: ARG002 -- whoever is asked
         """There is no other host."""
         return False
+
+    def reach(self, address: IPAddress, most: int) -> int:
+        return min(most, self.paths.get(address, most))
 
     def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
         """There are none."""
