@@ -40,6 +40,7 @@ test-cluster: $(VENV)/.done         ## what several hosts share, on a real etcd
 
 test-vm: $(VENV)/.done              ## what this kernel lacks, under a distribution's kernel in QEMU
 	packaging/vm-setup
+	packaging/etcd-setup
 	packaging/test-vm $(BIN)
 
 test-vm-all: $(VENV)/.done          ## the whole root tier under that kernel, and ipvlan beside a real dockerd there

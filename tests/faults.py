@@ -77,6 +77,9 @@ class FaultyKernel:
     def answers(self, address: IPAddress, port: int) -> bool:
         return self.inner.answers(address, port)
 
+    def reach(self, address: IPAddress, most: int) -> int:
+        return self.inner.reach(address, most)
+
     def guard(self, rules: Sequence[Rule]) -> None:
         self._countdown.step()
         self.inner.guard(rules)

@@ -71,10 +71,12 @@ class Host:
         lease: int = 2,
         grace: float = 0.5,
         seals: tuple[Seal, ...] = ("wireguard", "esp"),
+        mtu: int = 1500,
     ) -> None:
         self.name = f"host{number}"
         self.address = ip_address(f"192.0.2.{number}")
         self.kernel = FakeKernel(addresses=[self.address], seals=seals)
+        self.kernel.mtu = mtu
         self.store = MemoryStore()
         self.url = url
         self._times = (lease, grace)

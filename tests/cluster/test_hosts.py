@@ -125,6 +125,23 @@ def test_docker_sees_networks_peers_and_the_node(cluster: Cluster, trio: list[Co
     assert command(daemon, "cluster", "verify") == ""
 
 
+def test_a_link_that_carries_less_than_a_network_is_told(cluster: Cluster, trio: list[Container]) -> None:
+    said = "packets of its MTU, 1450, are too large for three (link with MTU 1400): 1350 would fit"
+    cluster.wire.ip("three", "link set eth0 mtu 1400")
+    try:
+        for daemon in cluster.daemons.values():
+            until(lambda daemon=daemon: shown(daemon, "web").get("Status") == {"bascule.mtu": said})  # type: ignore[misc]
+            assert f"WARNING: network web: {said}\n" in command(daemon, "cluster", "status")
+            until(lambda daemon=daemon: daemon.count(f"network web: {said}") == 1)  # type: ignore[misc]
+        assert [line.partition("): ")[2] for line in cluster.differences()] == [said] * 3
+        # And so it is: what fits arrives, and what does not is lost.
+        assert trio[0].ping(trio[2].addresses[0], size=1350 - 28) == "1/1"
+        assert trio[0].ping(trio[2].addresses[0], size=1450 - 28, seconds=1) == "0/1"
+    finally:
+        cluster.wire.ip("three", "link set eth0 mtu 1500")
+    assert cluster.verified() == ""
+
+
 # ---- packets
 
 

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,8 +15,9 @@ import pytest
 from tests.patience import patient
 
 from bascule.engine.proxy import Carried
-from bascule.model.errors import Failed
+from bascule.model.errors import Failed, Unavailable
 from bascule.proxy.client import ProxyClient
+from bascule.proxy.process import VERSION
 
 DEADLINE = patient(5.0)
 
@@ -159,6 +161,27 @@ def test_a_killed_process_is_started_again_with_all_it_carried(proxy: ProxyClien
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: list(proxy.keys()) == ["box"] and proxy.pid() != pid)
     assert ask(port, b"again") == b"again"
+
+
+def test_a_process_that_does_not_answer_keeps_no_port(tmp_path: Path, echo: tuple[str, int]) -> None:
+    # It starts, says who it is, and hears whatever else without a word.
+    deaf = f"""if True:
+        import json, os, socket
+        with socket.socket(fileno=3) as door:
+            conn, _ = door.accept()
+        heard = socket.recv_fds(conn, 4096, 250)
+        conn.send(json.dumps({{"pid": os.getpid(), "version": {VERSION}, "carried": {{}}}}).encode())
+        while heard[0]:
+            heard = socket.recv_fds(conn, 4096, 250)
+    """
+    client = ProxyClient(str(tmp_path), [sys.executable, "-c", deaf])
+    port = free_port()
+    with pytest.raises(Unavailable, match="the proxy process does not answer"):
+        client.carry("box", [tcp(port, echo)])
+    assert list(client.keys()) == []
+    # Nobody has it.
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
+        client.close()
 
 
 def test_the_process_has_no_privileges(proxy: ProxyClient, echo: tuple[str, int]) -> None:

@@ -166,6 +166,10 @@ def test_what_fits_through_the_tunnel() -> None:
     assert overlay.mtu({overlay.MTU: "1400"}, 1500, FAR) == 1400
     with pytest.raises(Failed, match="MTU 1451 does not fit the path between the cluster's hosts, 1450 does"):
         overlay.mtu({overlay.MTU: "1451"}, 1500, FAR)
+    assert overlay.mtu({}, 1330, FAR, ipv6=True) == 1280
+    assert overlay.mtu({}, 1329, FAR) == 1279
+    with pytest.raises(Failed, match="hosts have MTU 1329, and IPv6 inside of them needs 1330"):
+        overlay.mtu({}, 1329, FAR, ipv6=True)
 
 
 # ---- blocks

@@ -105,6 +105,11 @@ def test_an_encrypted_network_is_between_the_inner_addresses() -> None:
 def test_what_fits_through_an_encrypted_tunnel() -> None:
     assert overlay.mtu({}, 1500, A, "wireguard") == overlay.mtu({}, 1500, A, "esp") == 1370
     assert overlay.mtu({}, 1500, ip_address("2001:db8::1"), "esp") == 1350
+    # The link that encrypts has an IPv6 address, whatever the network has.
+    assert overlay.mtu({}, 1340, A, "esp") == 1210
+    for underlay, ipv6, least in ((1339, False, 1340), (1409, True, 1410)):
+        with pytest.raises(Failed, match=f"hosts have MTU {underlay}, and IPv6 inside of them needs {least}"):
+            overlay.mtu({}, underlay, A, "wireguard", ipv6=ipv6)
 
 
 # ---- which

@@ -10,6 +10,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from tests.patience import FACTOR
+from tests.vm.daemon import Daemon
 from tests.vm.member import Member
 from tests.vmrun.guest import CONTROL, SHELL_PORT
 
@@ -81,6 +83,13 @@ class Machine:
     def cluster(self, what: str, *words: Any, **named: Any) -> Any:
         """As the member *what* would."""
         return getattr(self.member, what)(*words, **named)
+
+    def daemon(self, what: str, *words: Any) -> Any:
+        """What is asked of the whole daemon on this guest: see `daemon.Daemon`, which `begin` makes."""
+        if what == "begin":
+            self._daemon = Daemon(*words)
+            return None
+        return getattr(self._daemon, what)(*words)
 
     def key(self, name: str) -> str:
         """The path of a box's namespace."""
@@ -162,7 +171,8 @@ class Far:
         self._said: list[str] = []
         self._lines = self._wire.makefile("rw", encoding="utf-8")
         # A shell is at the other end.
-        self._say(f"cd {ROOT} && PYTHONPATH=src:. exec {sys.executable} -m tests.vm.machine 2>&1")
+        words = f"PYTHONPATH=src:. BASCULE_PATIENCE={FACTOR} exec {sys.executable} -m tests.vm.machine"
+        self._say(f"cd {ROOT} && {words} 2>&1")
 
     def wait(self) -> None:
         """It listens."""

@@ -1,14 +1,11 @@
 """A guest as a member of a cluster of two that has no store: each is told what it would have read there."""
 
 import hashlib
-import re
-import signal
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.vm.pings import Pings
 from tests.vm.wire import Ear, forge
 
 from bascule.cluster.curve import private
@@ -50,7 +47,6 @@ class Member:
         self.seal = seal
         self._version = version
         self._ear: Ear | None = None
-        self._pinging: subprocess.Popen[bytes] | None = None
         shared = engine.shared
         if seal == "esp":
             shared.turn(ring(0))
@@ -112,23 +108,12 @@ class Member:
     # ---- a stream
 
     def ping(self, path: str, address: str) -> None:
-        """Fifty a second, from now on, from the namespace at *path*."""
-        line = ["nsenter", f"--net={path}", "ping", "-n", "-i", "0.02", "-W", "5", address]
-        # A pipe that nobody reads is full after a thousand lines.
-        self._answers = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- `pinged` closes it.
-        self._pinging = subprocess.Popen(line, stdout=self._answers)
+        """From now on, from the namespace at *path*: see Pings."""
+        self._pings = Pings(path, address)
 
     def pinged(self) -> dict[str, Any]:
-        """How many were sent since, and which of those got lost; what is still on its way is not counted."""
-        assert self._pinging
-        self._pinging.send_signal(signal.SIGINT)
-        self._pinging.wait(60)
-        with self._answers as answers:
-            answers.seek(0)
-            out = answers.read()
-        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", out)}
-        last = max(answered, default=0)
-        return {"sent": last, "lost": sorted(set(range(1, last)) - answered)}
+        """Not any more; how it went."""
+        return self._pings.end()
 
     def refused(self) -> int:
         """How many packets IPsec had no use for, for whatever reason."""

@@ -98,6 +98,8 @@ def status(client: Client, given: Given) -> int:
     print(f"Store: {', '.join(found['Store'])}: {found['Trouble'] or 'answers'}")
     print(f"Nodes: {found['Nodes']}")
     print(f"Networks: {found['Networks']}, on this host {found['Joined']}")
+    for line in found["Warnings"]:
+        print(f"WARNING: {line}")
     return 1 if found["Trouble"] else 0
 
 

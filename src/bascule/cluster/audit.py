@@ -49,6 +49,9 @@ def _shared(common: Commons, shared: Shared) -> Iterator[str]:
         if nodes.get(ident) != known.get(ident):
             one = nodes.get(ident) or known[ident]
             yield f"nodes: {'stale' if ident not in nodes else 'missing'}: {one.name} ({ident[:12]})"
+    for net in shared.networks():
+        if said := shared.misfit(net):
+            yield f"networks: {net.name} ({net.id[:12]}): {said}"
     if shared.ring() not in (common.shared.get(Ring, RING), None):
         yield "secrets: those of encrypted networks are not what the cluster has"
     for alive in common.alive.all(Alive):

@@ -5,6 +5,7 @@ tries again and sees the other's, whatever the blocks' sizes.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,9 +20,25 @@ from bascule.store.etcdwire import Item
 
 Choose = Callable[[Sequence["Block"]], IPNetwork]
 
+# Seconds for which another host is waited for that is letting go of something.
+_PATIENCE, _PAUSE = 2.0, 0.02
+
 
 class Held(Forbidden):
     """Another host has it, and may be about to let go of it."""
+
+
+def patiently(work: Callable[[], None], wait: Callable[[float], object]) -> None:
+    """*work* is done, and tried again for a moment while another host is letting go of what it wants; *wait* is for
+    seconds, or until nobody needs to wait any more.  Raises what *work* raises."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return work()
+        except Held:
+            if time.monotonic() >= deadline:
+                raise
+        wait(_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)

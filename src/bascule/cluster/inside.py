@@ -143,7 +143,9 @@ class Inside:
         return [Seen(node, common.state(node.id), node.id == self.me.id) for node in known]
 
     def status(self) -> Status:
-        return Status(self.me, self._member.trouble, len(self._member.following()))
+        said = [(net.name, self._shared.misfit(net)) for net in self._shared.networks()]
+        warnings = tuple(f"network {name}: {why}" for name, why in said if why)
+        return Status(self.me, self._member.trouble, len(self._member.following()), warnings)
 
     def move(self, address: IPAddress) -> None:
         if self._keeper is not None:

@@ -14,14 +14,16 @@ from typing import TypeVar
 
 from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
 from bascule.cluster.commons import Commons, Timing, access
+from bascule.cluster.fitting import Fitting, Paths, measured
 from bascule.cluster.following import Following
+from bascule.cluster.moving import moved
 from bascule.cluster.services import Services
 from bascule.engine.cluster import Rebuilt
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Membership, Node, StoreAccess
 from bascule.model.endpoint import EndpointSpec
-from bascule.model.errors import BasculeError, Conflict, Unavailable
+from bascule.model.errors import BasculeError, Unavailable
 from bascule.model.network import Network
 from bascule.store.etcdclient import Etcd, Replaced
 
@@ -30,8 +32,6 @@ T = TypeVar("T")
 log = logging.getLogger("bascule.cluster")
 # Seconds for which a network stays followed while a first endpoint is on its way to it.
 _PINNED = 30.0
-# Seconds for which another host is waited for that is letting go of something.
-_PATIENCE, _PAUSE = 2.0, 0.02
 
 
 class Member:
@@ -54,6 +54,8 @@ class Member:
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
         self._reaper, self._ring = reaping.Reaper(), sealing.Turning()
+        self._fitting = Fitting()
+        self._paths = Paths(shared, timing.repair, self._rethink)
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
@@ -64,6 +66,7 @@ class Member:
     def close(self, *, revoke: bool = False) -> None:
         """No more turns.  *revoke*: others know at once that this node does not live."""
         self._closing.set()
+        self._paths.close()
         self._wake.set()
         self._thread.join()
         for one in self._following.values():
@@ -111,7 +114,7 @@ class Member:
         return made
 
     def withdraw(self, net: Network) -> None:
-        self._patiently(lambda: networks.withdraw(self.common(), net))
+        blocks.patiently(lambda: networks.withdraw(self.common(), net), self._closing.wait)
 
     def provide(self, net: Network, spec: EndpointSpec) -> None:
         # A store that is away keeps nobody from using what this host has already.
@@ -120,21 +123,10 @@ class Member:
         with self._lock:
             self._pinned[net.id] = time.monotonic() + _PINNED
         try:
-            self._patiently(lambda: self._provide(net, spec))
+            blocks.patiently(lambda: self._provide(net, spec), self._closing.wait)
         except Unavailable:
             if not networks.enough(self.shared, net, spec):
                 raise
-
-    def _patiently(self, work: Callable[[], None]) -> None:
-        """*work* is done, and tried again for a moment while another host is letting go of what it wants."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return work()
-            except blocks.Held:
-                if time.monotonic() >= deadline:
-                    raise
-            self._closing.wait(_PAUSE)
 
     def _provide(self, net: Network, spec: EndpointSpec) -> None:
         with self._turning:
@@ -166,6 +158,8 @@ class Member:
         self.shared.services.settle()
         common = self._connect()
         self._probe(common)
+        if any(node.id == self.me.id and node.mtu != self.me.mtu for node in common.shared.all(Node)):
+            sealing.introduce(common, self.shared, self.me)
         self.take_over(common)
         common.look()
         for one in list(self._following.values()):
@@ -227,18 +221,8 @@ class Member:
     def move(self, address: IPAddress) -> None:
         """This node's tunnels end at *address*, and others know.  Raises Failed where no link of the host has it,
         Conflict where another node does, Unavailable."""
-        mtu = self.shared.kernel.underlay(address)
         with self._turning:
-            common = self._connect()
-            node = common.nodes().get(self.me.id)
-            if any(other.address == address for other in common.nodes().values() if other.id != self.me.id):
-                raise Conflict(f"another node of the cluster is at {address}")
-            moved = replace(sealing.node(self.me, self.shared.kernel.seals()), address=address, mtu=mtu)
-            if not common.shared.attempt(put=[moved], unchanged=[node] if node else ()):
-                raise Unavailable("somebody else changed this node's record")
-            self.me = common.me = replace(self.me, address=address, mtu=mtu)
-            self.shared.move(self.me)
-            self.shared.enrol(self.me, common.shared.all(Node))
+            self.me = moved(self._connect(), self.shared, address)
             for network in self._following:
                 self._again(network)
         self._wake.set()
@@ -269,6 +253,7 @@ class Member:
                     raise
                 self._common = self._reached()
             self._settle_blocks(self._common)
+            self._measure()
             sealing.introduce(self._common, self.shared, self.me)
         return self._common
 
@@ -276,7 +261,13 @@ class Member:
         answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
         return Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
 
+    def _measure(self) -> None:
+        self.me = measured(self.shared, self.me)
+        if self._common is not None:
+            self._common.me = self.me
+
     def _repair(self) -> None:
+        self._measure()
         for line in self.shared.repair():
             log.warning("%s", line)
         self.shared.services.settle(everything=True)
@@ -303,6 +294,12 @@ class Member:
                     common.news.set()
                     raise
 
+    def _rethink(self) -> None:
+        """The next turn takes over once more."""
+        if self._common:
+            self._common.news.set()
+        self._wake.set()
+
     def _take_over(self, common: Commons) -> None:
         nodes = common.shared.all(Node)
         if {n.id: n for n in nodes} != {n.id: n for n in self.shared.nodes()} and nodes:
@@ -310,6 +307,7 @@ class Member:
             for one in self._following.values():
                 one.all_again()
         there = {net.id: net for net in common.shared.all(Network)}
+        self._fitting.look(nodes, there, self.shared.paths)
         known = {net.id for net in self.shared.networks()}
         for ident, net in there.items():
             if ident not in known:

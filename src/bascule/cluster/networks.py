@@ -43,7 +43,7 @@ def propose(common: Commons, net: Network) -> Network | None:
     nodes = common.nodes().values()
     least = min((node.mtu for node in nodes), default=common.me.mtu)
     seal = sealing.choose(net, nodes)
-    fits = overlay.mtu(net.options, least, common.me.address, seal)
+    fits = overlay.mtu(net.options, least, common.me.address, seal, ipv6=net.ipv6)
     tunnel = Tunnel(vni, fits, common.me.port, seal=seal or "")
     made = replace(net, tunnel=tunnel, link="", mac="")
     now = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)

@@ -35,11 +35,12 @@ def node(me: Membership, seals: tuple[Seal, ...]) -> Node:
 
 
 def introduce(common: Commons, shared: Shared, me: Membership) -> None:
-    """Other nodes know what this one can encrypt with, and its public key."""
+    """Other nodes know what this one can encrypt with, its public key, and what its link carries."""
     seals = shared.kernel.seals()
     key = public(me.secret)
-    while (known := common.shared.get(Node, me.id)) is not None and (known.seals, known.key) != (seals, key):
-        if common.shared.attempt(put=[replace(known, seals=seals, key=key)], unchanged=[known]):
+    while (known := common.shared.get(Node, me.id)) is not None:
+        told = replace(known, seals=seals, key=key, mtu=me.mtu)
+        if told == known or common.shared.attempt(put=[told], unchanged=[known]):
             return
         common.shared.refresh()
 

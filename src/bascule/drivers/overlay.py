@@ -7,7 +7,7 @@ for (`proxy`).  A host that has no endpoint on the network states nothing of it.
 The bridge has no address: what leaves the cluster goes by an endpoint on a bridge network, as in Docker.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from bascule.drivers import announce, sealed, service, sysctls
@@ -53,6 +53,8 @@ ANYBODY = "00:00:00:00:00:00"
 
 # What VXLAN adds: an outer Ethernet header's worth of the inner frame (14), VXLAN (8), UDP (8), and IP (20 or 40).
 OVERHEAD = {4: 50, 6: 70}
+# Of so many hosts that are in the way the names are told.
+_NAMED = 5
 _MTU_MIN = 1280
 """RFC 8200, section 5: less carries no IPv6."""
 
@@ -100,13 +102,43 @@ def asked_mtu(options: Options) -> int:
     return mtu
 
 
-def mtu(options: Options, underlay: int, local: IPAddress, seal: Seal | None = None) -> int:
-    """What fits through the tunnel, or what is asked for.  Raises Failed where that is more."""
-    fits = underlay - (sealed.OVERHEAD[local.version] + OVERHEAD[6] if seal else OVERHEAD[local.version])
+def mtu(options: Options, underlay: int, local: IPAddress, seal: Seal | None = None, *, ipv6: bool = False) -> int:
+    """What fits through the tunnel, or what is asked for.  Raises Failed where that is more, and where too little
+    fits for *ipv6* or for the link that encrypts."""
+    fits = underlay - _overhead(local, seal)
+    # A link that encrypts has an IPv6 address, and so has the network.
+    least = max(
+        _MTU_MIN + sealed.OVERHEAD[local.version] if seal else 0, _MTU_MIN + _overhead(local, seal) if ipv6 else 0
+    )
+    if underlay < least:
+        raise Failed(f"the links of the cluster's hosts have MTU {underlay}, and IPv6 inside of them needs {least}")
     asked = asked_mtu(options)
     if asked > fits:
         raise Failed(f"MTU {asked} does not fit the path between the cluster's hosts, {fits} does")
     return asked or fits
+
+
+def _overhead(local: IPAddress, seal: Seal | Literal[""] | None) -> int:
+    return sealed.OVERHEAD[local.version] + OVERHEAD[6] if seal else OVERHEAD[local.version]
+
+
+def misfit(net: Network, nodes: Iterable[Node], paths: Mapping[str, int]) -> str:
+    """Which of the cluster's hosts packets of the network's MTU do not reach, in words; "" where they fit
+    everywhere.  *paths* are the MTUs of the ways to them, by node, where they are less than those of links."""
+    tunnel = net.tunnel
+    if tunnel is None:
+        return ""
+    fits, named = tunnel.mtu, []
+    for node in nodes:
+        way = min(node.mtu, paths.get(node.id, node.mtu))
+        if way - _overhead(node.address, tunnel.seal) < tunnel.mtu:
+            named.append(f"{node.name} ({'path' if way < node.mtu else 'link'} with MTU {way})")
+            fits = min(fits, way - _overhead(node.address, tunnel.seal))
+    if not named:
+        return ""
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    told = ", ".join(sorted(named)[:_NAMED]) + more
+    return f"packets of its MTU, {tunnel.mtu}, are too large for {told}: {fits} would fit"
 
 
 def check_endpoint(net: Network, options: dict[str, str]) -> str:

@@ -62,11 +62,12 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Status:
     """How this host is with its cluster.  *store*: "" where it answers, else what it said; *following* counts the
-    networks whose endpoints elsewhere this host hears of."""
+    networks whose endpoints elsewhere this host hears of; *warnings* are sentences for people."""
 
     membership: Membership
     store: str
     following: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from bascule.model.thing import Bridge, Thing, Vxlan, WireGuard, Xfrm, XfrmPolic
 from bascule.store.protocol import Storable
 
 log = logging.getLogger("bascule.cluster")
+STATUS = "bascule.mtu"
 # Of more names than these at once the resolver is told as a whole.
 _ONE_BY_ONE = 20
 
@@ -54,6 +55,8 @@ class Shared:
     places: Places
     tell: Callable[[Network, str], None]
     services: Services
+    paths: dict[str, int] = field(default_factory=dict)
+    """The MTU of the way to a node, by its id, where it is less than those of the links at both ends."""
     _holders: dict[tuple[str, IPAddress], str] = field(default_factory=dict)
     """Who has an address elsewhere: an index of the store's Remotes, filled when first one is needed."""
     _indexed: bool = False
@@ -93,6 +96,15 @@ class Shared:
             there.add(me.id)
         return sorted((node for node in self.nodes() if node.id in there), key=lambda node: node.name)
 
+    def misfit(self, net: Network) -> str:
+        """Which hosts packets of the network's MTU do not reach, in words; "" where they fit everywhere."""
+        return overlay.misfit(net, self.nodes(), self.paths) if net.tunnel else ""
+
+    def status(self, net: Network) -> dict[str, str]:
+        """What is not as it should be about the network; empty when all is well."""
+        said = self.misfit(net)
+        return {STATUS: said} if said else {}
+
     # ---- being a member
 
     def enrol(self, membership: Membership, nodes: Sequence[Node]) -> None:
@@ -105,10 +117,15 @@ class Shared:
             self._become(before, self._host_things())
 
     def move(self, membership: Membership) -> None:
-        """This host's tunnels end at another address."""
+        """This host's tunnels end at another address, or on a link that carries more than before, or less."""
         with self.lock:
+            me = self.membership()
             nets = [net for net in self.networks() if net.tunnel and net.tunnel.local and not net.tunnel.seal]
-            links = [t for net in nets for t in overlay.network(net) if isinstance(t, Vxlan)]
+            links: list[Thing] = [t for net in nets for t in overlay.network(net) if isinstance(t, Vxlan)]
+            if me is None or me.address == membership.address:
+                links = []
+            if me is None or me.mtu != membership.mtu:
+                links += [thing for thing in self._host_things() if isinstance(thing, WireGuard | Xfrm)]
             moved = [
                 replace(net, tunnel=replace(net.tunnel, local=membership.address)) for net in nets if net.tunnel
             ]

@@ -54,6 +54,7 @@ class FakeKernel:
 
     *routes* are those it has, *links* somebody else's links by name and kind, *addresses* the host's own, *held*
     who keeps which port, *owners* the MACs of other machines by address, *seals* what it can encrypt with.
+    `mtu` is that of the links with its addresses; what fits the way to another host may be put into `paths`.
     *refuse* and *stick* tell of a thing whether adding or removing it is refused (EPERM): a set's `__contains__`
     will do.
     """
@@ -70,6 +71,8 @@ class FakeKernel:
         refuse: Callable[[Thing], bool] = lambda _: False,
         stick: Callable[[Thing], bool] = lambda _: False,
     ) -> None:
+        self.mtu = 1500
+        self.paths: dict[IPAddress, int] = {}
         self.refuse = refuse
         self.stick = stick
         self._routes = tuple(routes)
@@ -318,19 +321,15 @@ class FakeKernel:
     def underlay(self, address: IPAddress) -> int:
         if address not in self._host_addresses():
             raise Failed(f"no link of this host has the address {address}")
-        return 1500
+        return self.mtu
 
     def _host_addresses(self) -> set[IPAddress]:
         return {*self._own, *(f.address.ip for f in self._facts if isinstance(f, Address) and not f.ns)}
 
     def routes(self) -> list[Span]:
-        found = dict.fromkeys(self._routes)
-        for fact in self._facts:
-            if isinstance(fact, Address) and not fact.ns:
-                found[fact.address.network] = None
-            elif isinstance(fact, Route) and not fact.ns and fact.to is not None:
-                found[fact.to] = None
-        return [span(net) for net in found]
+        facts = [f for f in self._facts if isinstance(f, Address | Route) and not f.ns]
+        found = [f.address.network if isinstance(f, Address) else f.to for f in facts]
+        return list(dict.fromkeys(span(net) for net in (*self._routes, *found) if net is not None))
 
     def links(self) -> dict[str, str]:
         return {"lo": "", **{name: end.kind for (ns, name), end in self._ends.items() if not ns}}
@@ -378,6 +377,9 @@ class FakeKernel:
     def answers(self, address: IPAddress, port: int) -> bool:  # noqa: ARG002 -- whoever is asked
         """There is no other host."""
         return False
+
+    def reach(self, address: IPAddress, most: int) -> int:
+        return min(most, self.paths.get(address, most))
 
     def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
         """There are none."""

@@ -19,6 +19,7 @@ from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.linkwatch import LinkWatch, told
 from bascule.kernel.netfilter import Netfilter
+from bascule.kernel.path import reach
 from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import answers, holder
 from bascule.kernel.protocol import Outcome
@@ -243,6 +244,9 @@ class LinuxKernel:
 
     def answers(self, address: IPAddress, port: int) -> bool:
         return self._places.home.inside(lambda: answers(address, port))
+
+    def reach(self, address: IPAddress, most: int) -> int:
+        return self._places.home.inside(lambda: reach(address, most))
 
     def routes(self) -> list[Span]:
         return self._claims.known()

@@ -54,6 +54,11 @@ class Kernel(Protocol):
         """Whether another host says anything to a TCP connection, if only no; it waits half a second for it."""
         ...
 
+    def reach(self, address: IPAddress, most: int) -> int:
+        """How many bytes, headers and all, a packet to another host may have to arrive whole, *most* at most; 0
+        where it answers no pings.  It waits for seconds where less than *most* is answered."""
+        ...
+
     def guard(self, rules: Sequence[Rule]) -> None:
         """Replace the whole rule set and its elements by ours with exactly *rules*, in one transaction.
 

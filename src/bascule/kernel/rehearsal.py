@@ -47,6 +47,9 @@ class Rehearsal:
     def answers(self, address: IPAddress, port: int) -> bool:
         return self._kernel.answers(address, port)
 
+    def reach(self, address: IPAddress, most: int) -> int:
+        return self._kernel.reach(address, most)
+
     def guard(self, rules: Sequence[Rule]) -> None:
         """The rule set is whole already."""
 

@@ -21,6 +21,8 @@ from bascule.proxy.process import VERSION
 SOCKETS_A_MESSAGE = 250
 BACKLOG = 1024
 ANSWER_TIMEOUT = 5.0
+# A new process has Python to start first, on a machine that may have a dozen others to start.
+START_TIMEOUT = 60.0
 
 Port = tuple[str, str, int]
 Target = tuple[str, int]
@@ -89,15 +91,16 @@ class ProxyClient:
             self._ask({"op": "carry", "key": key, "drop": [], "turn": [], "add": part}, socks[at : at + len(part)])
 
     def _ask(self, message: dict[str, Any], socks: Sequence[socket.socket] = ()) -> dict[str, Any]:
-        conn = self._conn or self._start()
         try:
-            return _exchange(conn, message, socks)
+            return _exchange(self._conn or self._start(), message, socks)
         except OSError:
             # It died since we last spoke, and its watcher waits for this lock: begin it anew, and ask once more.
-            self._begin_anew(conn)
+            self._begin_anew()
         try:
             return _exchange(self._conn or self._start(), message, socks)
         except OSError as why:
+            # It may have the sockets all the same, and an answer that is late would be taken for the next one's.
+            self._begin_anew()
             raise Unavailable(f"the proxy process does not answer: {why}") from why
 
     def _start(self) -> socket.socket:
@@ -118,7 +121,11 @@ class ProxyClient:
                 ],
                 setsid=True,
             )
-        return self._connect()
+        conn = self._connect()
+        conn.settimeout(START_TIMEOUT)
+        _exchange(conn, {"op": "hello"}, ())
+        conn.settimeout(ANSWER_TIMEOUT)
+        return conn
 
     def _connect(self) -> socket.socket:
         conn = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -153,11 +160,12 @@ class ProxyClient:
         with self._lock:
             if self._closed or self._conn is not conn:
                 return
-            self._begin_anew(conn)
+            self._begin_anew()
 
-    def _begin_anew(self, conn: socket.socket) -> None:
-        conn.close()
-        self._conn = None
+    def _begin_anew(self) -> None:
+        if self._conn:
+            self._conn.close()
+            self._conn = None
         if self._child:
             os.kill(
                 self._child, signal.SIGKILL

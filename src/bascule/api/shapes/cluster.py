@@ -112,4 +112,5 @@ def status(now: Status, nodes: int, networks: int) -> answer.Cluster:
         "Nodes": nodes,
         "Networks": networks,
         "Joined": now.following,
+        "Warnings": list(now.warnings),
     }

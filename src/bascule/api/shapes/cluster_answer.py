@@ -18,7 +18,8 @@ class Node(TypedDict):
 
 
 class Cluster(TypedDict):
-    """This host's membership.  Trouble is "" where the store answers."""
+    """This host's membership.  Trouble is "" where the store answers; Warnings are of networks whose packets do not
+    fit the links of all hosts."""
 
     NodeID: str
     Name: str
@@ -30,6 +31,7 @@ class Cluster(TypedDict):
     Nodes: int
     Networks: int
     Joined: int
+    Warnings: list[str]
 
 
 class Joined(TypedDict):

@@ -1,0 +1,27 @@
+"""A node's tunnels end at another address from now on, and others know."""
+
+from dataclasses import replace
+
+from bascule.cluster import sealing
+from bascule.cluster.commons import Commons
+from bascule.engine.shared import Shared
+from bascule.model.addresses import IPAddress
+from bascule.model.cluster import Membership, Node
+from bascule.model.errors import Conflict, Unavailable
+
+
+def moved(common: Commons, shared: Shared, address: IPAddress) -> Membership:
+    """This node's membership at *address*.  Raises Failed where no link of the host has it, Conflict where another
+    node does, Unavailable; then nothing has changed."""
+    me = common.me
+    mtu = shared.kernel.underlay(address)
+    node = common.nodes().get(me.id)
+    if any(other.address == address for other in common.nodes().values() if other.id != me.id):
+        raise Conflict(f"another node of the cluster is at {address}")
+    record = replace(sealing.node(me, shared.kernel.seals()), address=address, mtu=mtu)
+    if not common.shared.attempt(put=[record], unchanged=[node] if node else ()):
+        raise Unavailable("somebody else changed this node's record")
+    common.me = replace(me, address=address, mtu=mtu)
+    shared.move(common.me)
+    shared.enrol(common.me, common.shared.all(Node))
+    return common.me
