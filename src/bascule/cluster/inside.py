@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bascule.cluster import audit, blocks, keys, reaping, sealing
+from bascule.cluster import audit, blocks, keys, sealing, told
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
@@ -171,9 +171,9 @@ def _forget(me: Membership) -> None:
     etcd = Etcd(access(me.store))
     try:
         etcd.guard(keys.IDENTITY, me.cluster)
-        reaping.take_out(etcd, [item for item, one in reaping.records(etcd) if one.node == me.id])
-        blocks.give_back(etcd, [b for b in blocks.everywhere(etcd) if b.node == me.id])
-        etcd.transact({}, [_node_key(me.id)])
+        told.take_out(etcd, me.id)
+        blocks.give_back(etcd, blocks.of(etcd, me.id))
+        etcd.transact({}, [keys.node(me.id)])
     finally:
         etcd.close()
 
@@ -210,9 +210,7 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
 def _found(etcd: Etcd, port: int) -> str:
     identity = json.dumps({"id": secrets.token_hex(16), "port": port}, sort_keys=True)
     ledger = Ledger("networks", 0)
-    made = etcd.transact(
-        {keys.IDENTITY: identity, f"{keys.SHARED}ledger/{ledger.id}": encode(ledger)}, (), {keys.IDENTITY: 0}
-    )
+    made = etcd.transact({keys.IDENTITY: identity, keys.ledger(ledger.id): encode(ledger)}, (), {keys.IDENTITY: 0})
     if made is None:
         raise Conflict('there is a cluster in this store already: use "bascule cluster join"')
     return identity
@@ -236,11 +234,7 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
             raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already")
         mine = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
-        ledger, turn = f"{keys.SHARED}ledger/nodes", Ledger("nodes", me.joined)
-        put = {_node_key(me.id): encode(mine), ledger: encode(turn)}
+        ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)
+        put = {keys.node(me.id): encode(mine), ledger: encode(turn)}
         if etcd.transact(put, (), {ledger: known.get(ledger, 0)}) is not None:
             return [*nodes, mine]
-
-
-def _node_key(ident: str) -> str:
-    return f"{keys.SHARED}node/{ident}"

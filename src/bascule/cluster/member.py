@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import Event, Lock, RLock, Thread
 from typing import TypeVar
 
-from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
+from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing, told
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.following import Following
 from bascule.cluster.services import Services
@@ -52,7 +52,7 @@ class Member:
         self._pinned: dict[str, float] = {}
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
-        self._reaper = reaping.Reaper()
+        self._out: set[str] = set()
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
         self._etcd = Etcd(access(me.store))
@@ -167,6 +167,8 @@ class Member:
         self._probe(common)
         self.take_over(common)
         common.look()
+        reaping.declare(common)
+        self._heed(common)
         for net in self.shared.networks():
             if net.id not in self._following and self.shared.endpoints(net.id):
                 self._follow(common, net.id)
@@ -174,7 +176,6 @@ class Member:
             if one.hear():
                 self._again(one.network)
         self._speak(common)
-        self._reaper.reap(common)
         self.services.turn(common)
         sealing.turn(common, self.shared, self.timing.turn)
 
@@ -308,8 +309,16 @@ class Member:
                 self._unfollow(ident)
                 self.shared.drop(ident)
                 # It may have been removed while others took us for dead.
-                items = [i for i, one in reaping.records(common.etcd, ident) if one.node == self.me.id]
-                reaping.take_out(common.etcd, items)
+                told.take_out(common.etcd, self.me.id, ident)
+                blocks.give_back(common.etcd, blocks.of(common.etcd, self.me.id, ident))
+
+    def _heed(self, common: Commons) -> None:
+        """What nodes that are down have counts for nothing, and what those have that came back counts again."""
+        out = common.out()
+        if out != self._out:
+            self._out = out
+            for one in self._following.values():
+                one.all_again()
 
     # ---- endpoints
 
@@ -359,21 +368,21 @@ class Member:
             # One of them may be for an endpoint that is not there yet.
             self._again(network)
         elif idle and self.shared.give_back(network, idle):
-            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
+            mine = blocks.of(common.etcd, self.me.id, network)
             blocks.give_back(common.etcd, [b for b in mine if b.range in idle])
 
     def _part(self, common: Commons, network: str) -> None:
         """Nothing of the network is on this host any more: others may have its addresses."""
         if self.shared.network(network) is not None and self.shared.give_back(network):
-            mine = [b for b in blocks.listed(common.etcd, network).blocks if b.node == self.me.id]
-            blocks.give_back(common.etcd, mine)
+            told.take_out(common.etcd, self.me.id, network)
+            blocks.give_back(common.etcd, blocks.of(common.etcd, self.me.id, network))
             self._unfollow(network)
             self.shared.forget(network)
 
     def _settle_blocks(self, common: Commons) -> None:
         """What a crash or an outage left: blocks that are ours in the store and not here, and the other way."""
         own = {(net.id, b) for net in self.shared.networks() if net.tunnel for b in net.tunnel.blocks}
-        mine = [b for b in blocks.everywhere(common.etcd) if b.node == self.me.id]
+        mine = blocks.of(common.etcd, self.me.id)
         blocks.give_back(common.etcd, [b for b in mine if (b.network, b.range) not in own])
         for network, block in own - {(b.network, b.range) for b in mine}:
             held = blocks.hold(common.etcd, network, block, self.me.id)

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bascule.cluster import blocks, keys, sealing
+from bascule.cluster import blocks, keys, sealing, told
 from bascule.cluster.commons import Commons
 from bascule.drivers import overlay
 from bascule.engine.shared import Shared
 from bascule.ipam.blocks import has_room, pick_vni
 from bascule.ipam.pools import overlapping
 from bascule.model.addresses import Family, IPAddress, family
-from bascule.model.cluster import Ledger, Remote, Tunnel
-from bascule.model.codec import decode
+from bascule.model.cluster import Ledger, Tunnel
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Forbidden, Unavailable
 from bascule.model.network import Network
@@ -20,6 +19,7 @@ from bascule.model.service import entry
 LEDGER = "networks"
 # How often a transaction is tried that somebody else was faster than.
 _TRIES = 30
+_AT_ONCE = 100
 
 
 def _overlap(net: Network, others: list[Network]) -> bool:
@@ -63,33 +63,35 @@ def plain(net: Network) -> Network:
 
 
 def withdraw(common: Commons, net: Network) -> None:
-    """*net* is no network of the cluster any more.  Raises Forbidden where a node that may come back is on it."""
+    """*net* is no network of the cluster any more.  What nodes that are down have of it they take back when they
+    come.  Raises Forbidden where a node that may come back is on it."""
     for _ in range(_TRIES):
         known = common.shared.get(Network, net.id)
         if known is None:
             return
         now = blocks.listed(common.etcd, net.id)
-        mine = [block for block in now.blocks if block.node == common.me.id]
         nodes = common.nodes()
         others = {block.node for block in now.blocks} - {common.me.id}
         there = sorted(nodes[ident].name for ident in others if ident in nodes and common.state(ident) != "down")
-        busy = [decode(Remote, item.value).name for item in common.etcd.list(keys.endpoints(net.id)).items]
+        busy = [one.name for one in told.read(common.etcd, net.id, common.me.id) if one.node not in common.out()]
         if there or any(map(entry, busy)):
             # Who has addresses of it and nobody on it is about to let go; so is who publishes a service's ports.
             raise (blocks.Held if all(map(entry, busy)) else Forbidden)(
                 f"error while removing network: network {net.name} has active endpoints on {', '.join(there)}"
             )
-        left = [block for block in now.blocks if block.node != common.me.id]
-        blocks.give_back(common.etcd, [*mine, *left])
+        blocks.give_back(common.etcd, [b for b in now.blocks if b.node == common.me.id or blocks.held(b)])
         ledger = common.shared.get(Ledger, LEDGER)
         generation = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)
         if common.shared.attempt(
             put=[generation],
             delete=[known],
             unchanged=[known, *([ledger] if ledger else [])],
-            expected={blocks.ledger_key(net.id): now.ledger},
+            expected={keys.block_ledger(net.id): now.ledger},
         ):
-            common.etcd.transact({}, [blocks.ledger_key(net.id)])
+            lines = [item.key for item in common.etcd.list(keys.told(net.id)).items]
+            for start in range(0, len(lines), _AT_ONCE):
+                common.etcd.transact({}, lines[start : start + _AT_ONCE])
+            common.etcd.transact({}, [keys.block_ledger(net.id)])
             return
         common.shared.refresh()
     raise Unavailable(f"network {net.name}: others change the cluster's networks all the time")

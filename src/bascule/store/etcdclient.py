@@ -89,11 +89,24 @@ class Etcd:
 
     def list(self, prefix: str, *, serializable: bool = False) -> Listing:
         """Everything below *prefix*.  *serializable*: as one member has it: needs no quorum, may be old."""
-        look = {"request_range": {**wire.below(prefix), "serializable": serializable}}
-        answer = self._ask("/v3/kv/txn", {"compare": self._guards(), "success": [look]})
-        if not answer.get("succeeded"):
-            raise self._replaced()
-        return Listing(wire.revision(answer), tuple(wire.found(answer)))
+        return self.read([prefix], serializable=serializable)
+
+    def read(
+        self, prefixes: Sequence[str] = (), keys: Sequence[str] = (), *, serializable: bool = False
+    ) -> Listing:
+        """Everything below each of *prefixes*, and *keys*; together as of the revision that is told, unless they
+        are more than one transaction takes: then what came later may be among it."""
+        ranges = [*map(wire.below, prefixes), *({"key": wire.b64(key)} for key in keys)]
+        looks = [{"request_range": {**one, "serializable": serializable}} for one in ranges]
+        first, items = 0, list[Item]()
+        for start in range(0, len(looks), MOST_OPERATIONS):
+            body = {"compare": self._guards(), "success": looks[start : start + MOST_OPERATIONS]}
+            answer = self._ask("/v3/kv/txn", body)
+            if not answer.get("succeeded"):
+                raise self._replaced()
+            first = first or wire.revision(answer)
+            items += wire.found(answer)
+        return Listing(first, tuple(items))
 
     def transact(
         self,
