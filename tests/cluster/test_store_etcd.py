@@ -16,7 +16,8 @@ from bascule.model.codec import encode
 from bascule.model.errors import Failed, Invalid, Unavailable
 from bascule.model.network import Network
 from bascule.store.etcd import EtcdStore
-from bascule.store.etcdclient import Access, Etcd, Lost, Replaced
+from bascule.store.etcdclient import Access, Etcd, Replaced
+from bascule.store.etcdwatch import Lost
 from bascule.store.etcdwire import Item
 from bascule.store.protocol import Storable
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bascule.cluster import audit, blocks, keys, sealing, told
+from bascule.cluster import audit, blocks, keys, rights, sealing, told
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
@@ -38,9 +38,9 @@ class Keeping(Protocol):
         """Raises Conflict where *others* would be left without a store."""
         ...
 
-    def revive(self) -> None:
-        """Where the store does not answer, this host's member is the whole of it, and may be rebuilt.  Raises
-        Conflict where there is none, Unavailable."""
+    def revive(self, nodes: Sequence[str]) -> StoreAccess:
+        """How all of the store is written by who rebuilds it for *nodes*.  Where it does not answer, this host's
+        member is the whole of it.  Raises Conflict where there is none, Unavailable."""
         ...
 
     def may_move(self) -> None:
@@ -151,9 +151,10 @@ class Inside:
         self._member.move(address)
 
     def rebuild(self) -> Rebuilt:
+        store = self.me.store
         if self._keeper is not None:
-            self._keeper.revive()
-        return self._member.rebuild()
+            store = self._keeper.revive(sorted({self.me.id, *(node.id for node in self._shared.nodes())}))
+        return self._member.rebuild(store)
 
     def verify(self) -> Sequence[str]:
         return audit.differences(self._member)
@@ -185,7 +186,7 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     mtu = shared.kernel.underlay(how.address)
     seals = shared.kernel.seals()
     me = Membership(
-        id=ident or secrets.token_hex(16),
+        id=ident,
         name=how.name,
         cluster="",
         address=how.address,
@@ -197,9 +198,10 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     )
     etcd = Etcd(access(me.store))
     try:
-        identity = _found(etcd, how.port) if how.found else _identity(etcd)
+        ident = ident or rights.mine(etcd, store.user) or secrets.token_hex(16)
+        identity = found(etcd, how.port) if how.found else _identity(etcd)
         etcd.guard(keys.IDENTITY, identity)
-        me = sealing.keyed(replace(me, cluster=identity, port=int(json.loads(identity)["port"])))
+        me = sealing.keyed(replace(me, id=ident, cluster=identity, port=int(json.loads(identity)["port"])))
         nodes = _enter(etcd, me, seals)
     finally:
         etcd.close()
@@ -207,7 +209,8 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     return me
 
 
-def _found(etcd: Etcd, port: int) -> str:
+def found(etcd: Etcd, port: int) -> str:
+    """There is a cluster in the store; its identity.  Raises Conflict where there was one."""
     identity = json.dumps({"id": secrets.token_hex(16), "port": port}, sort_keys=True)
     ledger = Ledger("networks", 0)
     made = etcd.transact({keys.IDENTITY: identity, keys.ledger(ledger.id): encode(ledger)}, (), {keys.IDENTITY: 0})
@@ -228,13 +231,13 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
     while True:
         # The ledger first: who comes between the two has raised it.
         known = {item.key: item.revision for item in etcd.list(f"{keys.SHARED}ledger/").items}
-        nodes = [decode(Node, item.value) for item in etcd.list(f"{keys.SHARED}node/").items]
-        same = next((node for node in nodes if node.name == me.name or node.address == me.address), None)
+        nodes = [decode(Node, item.value) for item in etcd.list(keys.NODES).items]
+        same = next((n for n in nodes if me.id == n.id or me.name == n.name or me.address == n.address), None)
         if same is not None:
             raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already")
-        mine = sealing.node(me, seals)
+        made = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
         ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)
-        put = {keys.node(me.id): encode(mine), ledger: encode(turn)}
+        put = {keys.node(me.id): encode(made), ledger: encode(turn)}
         if etcd.transact(put, (), {ledger: known.get(ledger, 0)}) is not None:
-            return [*nodes, mine]
+            return [*nodes, made]

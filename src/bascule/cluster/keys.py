@@ -13,8 +13,11 @@ REBUILDING = f"{ROOT}rebuilding"
 ADMISSION = "/bascule/keepers/v2/admission"
 """Where the store is the cluster's own: by which secret hosts join, and how many members the store should have.
 Whoever can read it can let in others."""
+ADMITTED = "/bascule/keepers/v2/admitted/"
+"""There, too: who may come in the next minutes.  With a lease, each."""
 SHARED = f"{ROOT}shared/"
 """Networks, nodes and ledgers: every member has all of it in memory."""
+NODES = f"{SHARED}node/"
 ALIVE = f"{ROOT}alive/"
 """Nodes that live: the only thing with a lease."""
 BLOCKS = f"{ROOT}blocks/"
@@ -29,7 +32,7 @@ LEDGERS = f"{ROOT}ledgers/"
 
 
 def node(ident: str) -> str:
-    return f"{SHARED}node/{ident}"
+    return f"{NODES}{ident}"
 
 
 def alive(ident: str) -> str:

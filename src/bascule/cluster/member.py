@@ -218,9 +218,9 @@ class Member:
         self._wake.set()
         raise Unavailable("cluster store: it was lost and is there again")
 
-    def bare(self, work: Callable[[Etcd], T]) -> T:
+    def bare(self, work: Callable[[Etcd], T], store: StoreAccess | None = None) -> T:
         """*work*, with a client that does not look for the cluster's identity."""
-        etcd = Etcd(access(self.me.store))
+        etcd = Etcd(access(store or self.me.store))
         try:
             return work(etcd)
         finally:
@@ -245,11 +245,12 @@ class Member:
                 self._again(network)
         self._wake.set()
 
-    def rebuild(self) -> Rebuilt:
-        """See `rebuilding`.  Others notice within a lease's time that the store is not what it was."""
+    def rebuild(self, store: StoreAccess) -> Rebuilt:
+        """See `rebuilding`; *store* is how all of it is written.  Others notice within a lease's time that it is
+        not what it was."""
         patience = self.timing.lease * 2 + 10.0
         wait = lambda: self._closing.wait(0.2)  # noqa: E731
-        return self.bare(lambda etcd: rebuilding.rebuild(etcd, self.me, self.shared, wait, patience))
+        return self.bare(lambda etcd: rebuilding.rebuild(etcd, self.me, self.shared, wait, patience), store)
 
     def _look_after(self, now: float) -> None:
         """What somebody else did to our networks is put right; links are looked at more often than all else."""

@@ -16,7 +16,8 @@ from bascule.model.cluster import Remote
 from bascule.model.codec import decode
 from bascule.model.errors import BasculeError, Failed, Unavailable
 from bascule.store.etcd import EtcdStore
-from bascule.store.etcdclient import Etcd, Lost, Watch
+from bascule.store.etcdclient import Etcd
+from bascule.store.etcdwatch import Lost, Watch
 from bascule.store.etcdwire import Gone, Item, Listing
 from bascule.store.protocol import Storable
 

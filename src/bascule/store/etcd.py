@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from bascule.model.codec import decode, encode
 from bascule.model.errors import BasculeError, Failed
-from bascule.store.etcdclient import Lost
+from bascule.store.etcdwatch import Lost
 from bascule.store.etcdwire import Gone, Item, Listing
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import KINDS, Storable, T
@@ -31,7 +31,7 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Watching(Protocol):
-    """See `etcdclient.Watch`."""
+    """See `etcdwatch.Watch`."""
 
     def __iter__(self) -> Iterator[tuple[int, list[Item | Gone]]]: ...
     def close(self) -> None: ...

@@ -7,28 +7,30 @@ deadline.  Why not gRPC, and what the gateway cannot do: docs/decisions/030.
 import builtins
 import http.client
 import json
-import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import urlsplit
 
-from bascule.model.errors import Failed, Invalid, Unavailable
+from bascule.model.errors import BasculeError, Failed, Forbidden, Invalid, Unavailable
 from bascule.store import etcdwire as wire
-from bascule.store.etcdwire import Body, Gone, Item, Listing
+from bascule.store.etcdwatch import Lost, Watch
+from bascule.store.etcdwire import Body, Item, Listing
 
 # google.golang.org/grpc/codes: those that another member, or the same one a moment later, may answer better.
 _DEADLINE_EXCEEDED, _UNAUTHENTICATED, _UNAVAILABLE = 4, 16, 14
+_DENIED = 7
 # One member's share of the deadline: one that is cut off from the others hangs without a word.
 _TRY = 2.0
 _PAUSE = 0.05
+# What etcd's gateway says then, in plain text.
+_NAMED = b"CommonName of client"
+_AUTHENTICATE = "/v3/auth/authenticate"
 # etcd's --max-txn-ops.
 MOST_OPERATIONS = 128
-# A peer that vanished without a word is told by the kernel after about a dozen seconds.
-_ALIVE = ((socket.TCP_KEEPIDLE, 6), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
 
 Server = tuple[str, int, bool]
 """Host, port, and whether it is spoken to by TLS."""
@@ -50,10 +52,6 @@ class Access:
 
 class Replaced(Unavailable):
     """What answers is not the store that was joined: it was wiped, or set back, or is another cluster's."""
-
-
-class Lost(Exception):
-    """A watch has ended, whyever: list again, compare, and watch from there."""
 
 
 class Etcd:
@@ -79,6 +77,7 @@ class Etcd:
             raise Invalid("no endpoint of the cluster store is given")
         with self._lock:
             self._access, self._tls, self._servers, self._first = access, tls, servers, 0
+            self._token = ""
         self.close()
 
     # ---- what is asked
@@ -163,16 +162,18 @@ class Etcd:
         """All that have not ended, whosever they are."""
         return [int(one["ID"]) for one in self._ask("/v3/lease/leases", {}).get("leases", ())]
 
-    def watch(self, prefix: str, after: int) -> "Watch":
+    def watch(self, prefix: str, after: int) -> Watch:
         """What changes below *prefix* later than revision *after*."""
         deadline = time.monotonic() + self._access.deadline
         body = {**wire.below(prefix), "start_revision": str(after + 1)}
         # Without a leader, a member cut off from the others would keep its watchers waiting, in silence.
         headers = {"Grpc-Metadata-hasleader": "true"}
+        token = self._token
         _, connection, response, _ = self._send("/v3/watch", {"create_request": body}, deadline, headers)
         if response.status != http.client.OK:
             connection.close()
-            raise Unavailable(f"cluster store: watch: {response.status} {response.reason}")
+            self._forget(token)
+            raise Lost(f"{response.status} {response.reason}")
         return Watch(connection, response)
 
     def close(self) -> None:
@@ -186,6 +187,19 @@ class Etcd:
         """About etcd's own members: *what* is list, add, promote or remove.  Raises Failed, Unavailable."""
         return self._ask(f"/v3/cluster/member/{what}", body)
 
+    def auth(self, what: str, body: Body) -> Body:
+        """About users, roles and their rights: *what* is the end of the gateway's path.  Raises Failed, Forbidden,
+        Unavailable."""
+        return self._ask(f"/v3/auth/{what}", body)
+
+    def asks_who(self) -> bool:
+        """Whether etcd's authentication is on.  Raises Forbidden where it is and does not know us."""
+        try:
+            self._login()
+        except _NotAsked:
+            return False
+        return True
+
     # ---- how
 
     def _ask(self, path: str, body: Body) -> Body:
@@ -194,12 +208,19 @@ class Etcd:
     def _ask_counted(self, path: str, body: Body) -> tuple[Body, bool]:
         """The answer, and whether an earlier try may have been heard.  Raises Unavailable at the deadline."""
         deadline = time.monotonic() + self._access.deadline
-        again, fresh = False, False
+        again = False
         while True:
+            token = self._token
             server, connection, response, doubtful = self._send(path, body, deadline)
             again = again or doubtful
             try:
-                answer = json.loads(response.read())
+                text = response.read()
+                if text.startswith(_NAMED):
+                    connection.close()
+                    raise Failed(
+                        "cluster store: where users have passwords it takes no certificate with a common name"
+                    )
+                answer = json.loads(text)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
                 why: str = str(error) or type(error).__name__
@@ -209,11 +230,13 @@ class Etcd:
                 if not code:
                     return answer, again
                 why = answer.get("error", "") or answer.get("message", "")
-                if _token_is_old(code, why) and self._access.user and not fresh:
-                    self._token, fresh = "", True
-                    continue
+                if _token_is_old(code, why) and self._access.user:
+                    # Tokens end when they are not used, and with the member that has them in memory.
+                    self._forget(token)
+                    if time.monotonic() + _PAUSE < deadline:
+                        continue
                 if code not in (_DEADLINE_EXCEEDED, _UNAVAILABLE):
-                    raise _refusal(path, code, why)
+                    raise _refusal(path, code, why, self._access.user)
             again = True
             self._next(server)
             if time.monotonic() + _PAUSE >= deadline:
@@ -226,7 +249,7 @@ class Etcd:
         """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
         Raises Unavailable at the deadline."""
         sent = {"Content-Type": "application/json", **(headers or {})}
-        if self._access.user and path != "/v3/auth/authenticate":
+        if self._access.user and path != _AUTHENTICATE:
             sent["Authorization"] = self._login()
         why, doubtful = "no time was left", False
         while (left := deadline - time.monotonic()) > 0:
@@ -238,7 +261,7 @@ class Etcd:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
-                why = str(error) or type(error).__name__
+                why = _unheard(error, server)
                 self._next(server)
                 time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
         raise Unavailable(f"cluster store: {path.removeprefix('/v3/')}: {why}")
@@ -272,53 +295,42 @@ class Etcd:
     def _login(self) -> str:
         if not self._token:
             body = {"name": self._access.user, "password": self._access.password}
-            self._token = str(self._ask("/v3/auth/authenticate", body)["token"])
+            self._token = str(self._ask(_AUTHENTICATE, body)["token"])
         return self._token
 
-
-class Watch:
-    """Changes, batch by batch as they were committed.  Closed by whoever is done with it, from any thread."""
-
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._connection = connection
-        self._response = response
-        self._socket = connection.sock
-        if self._socket is not None:
-            self._socket.settimeout(None)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _ALIVE:
-                self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
-
-    def __iter__(self) -> Iterator[tuple[int, list[Item | Gone]]]:
-        """Each batch with the revision up to which it tells.  Raises Lost at the end, however that came."""
-        while True:
-            try:
-                line = self._response.readline()
-                answer = json.loads(line)
-            except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-                raise Lost(str(error)) from error
-            result = answer.get("result")
-            if result is None or result.get("canceled"):
-                raise Lost(str((result or answer).get("cancel_reason") or answer.get("error") or "compacted"))
-            if events := result.get("events"):
-                yield wire.revision(result), [wire.event(event) for event in events]
-
-    def close(self) -> None:
-        """The iteration ends with Lost.  Again: nothing."""
-        if self._socket is not None:
-            with suppress(OSError):
-                # Closing alone does not wake a thread that reads.
-                self._socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+    def _forget(self, token: str) -> None:
+        """*token* is good for nothing any more; another thread may have a new one by now."""
+        if self._token == token:
+            self._token = ""
 
 
 class _NotThere(Failed):
     """What was named is not there."""
 
 
-def _refusal(path: str, code: int, why: str) -> Failed:
+class _NotAsked(Failed):
+    """We said who we are, and etcd does not ask."""
+
+
+def _refusal(path: str, code: int, why: str, user: str) -> BasculeError:
+    if "authentication is not enabled" in why:
+        return _NotAsked(f"cluster store: there is a user for it, {user}, and its authentication is not enabled")
+    if path == _AUTHENTICATE and "authentication failed" in why:
+        return Forbidden(f"cluster store: it knows no user {user} with this password")
+    if "user name is empty" in why:
+        return Forbidden("cluster store: it serves nobody without a name and a password")
+    if code == _DENIED:
+        return Forbidden(f"cluster store: {path.removeprefix('/v3/')}: user {user} has no right to that")
     kind = _NotThere if code == 5 else Failed
     return kind(f"cluster store: {path.removeprefix('/v3/')}: {why}")
+
+
+def _unheard(error: OSError | http.client.HTTPException, server: Server) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{server[0]} has no certificate of the authority: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"{server[0]} does not take our certificate: {(error.reason or str(error)).lower()}"
+    return str(error) or type(error).__name__
 
 
 def _token_is_old(code: int, why: str) -> bool:
