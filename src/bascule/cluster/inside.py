@@ -166,6 +166,9 @@ class Inside:
             f"the cluster's store is at {', '.join(self.me.store.endpoints)}: hosts join by --store alone"
         )
 
+    def rights(self, users: Sequence[str], founder: str) -> Sequence[str]:
+        return list(rights.lines(users, founder))
+
 
 def _forget(me: Membership) -> None:
     """The node is not there any more, and has no endpoints and no addresses."""
@@ -234,7 +237,8 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
         nodes = [decode(Node, item.value) for item in etcd.list(keys.NODES).items]
         same = next((n for n in nodes if me.id == n.id or me.name == n.name or me.address == n.address), None)
         if same is not None:
-            raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already")
+            user = f", as user {me.store.user} of the store" if same.id == me.id else ""
+            raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already{user}")
         made = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
         ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)

@@ -329,7 +329,8 @@ def _unheard(error: OSError | http.client.HTTPException, server: Server) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{server[0]} has no certificate of the authority: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"{server[0]} does not take our certificate: {(error.reason or str(error)).lower()}"
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        return f"{server[0]} does not take our certificate: {reason}"
     return str(error) or type(error).__name__
 
 
@@ -345,7 +346,8 @@ def _context(access: Access) -> ssl.SSLContext | None:
         if access.cert:
             context.load_cert_chain(access.cert, access.key or None)
     except OSError as error:
-        raise Invalid(f"certificates of the cluster store: {error}") from error
+        files = ", ".join(filter(None, (access.ca, access.cert, access.key)))
+        raise Invalid(f"certificates of the cluster store: {files}: {error.strerror or error}") from error
     return context
 
 
