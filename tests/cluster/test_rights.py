@@ -1,10 +1,14 @@
 """A node's keys are its own: what a member tries to do to another's, etcd refuses (S18)."""
 
 import json
+import os
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.daemons import Container
 from tests.cluster.embedded import Own
 from tests.cluster.hosts import Host
 from tests.etcd_server import ETCD, REASON, Member, free_ports
@@ -34,7 +38,7 @@ SECRET = "swordfish"
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
     """The second host has no member of the store, and nothing of what those have that do."""
-    with Own(tmp_path_factory.mktemp("own"), "--cluster-lease=3", hosts=BOTH) as made:
+    with Own(tmp_path_factory.mktemp("own"), "--cluster-lease=3", "--cluster-grace=1", hosts=BOTH) as made:
         made.join("two", made.found(), Client=True)
         yield made
 
@@ -133,6 +137,46 @@ def test_who_has_left_has_no_rights_any_more(own: Own) -> None:
     root.close()
     own.join("two", token, Client=True)
     until(lambda: own.state("one", "two") == "ready")
+    assert own.verified() == ""
+
+
+def test_a_host_that_is_no_ones_root_dies_comes_back_and_moves(own: Own) -> None:
+    own.network("two", "web", "10.50.0.0/24", hosts=BOTH)
+    one, _ = (own.run(name, f"box-{name}", "web") for name in BOTH)
+    until(lambda: one.asks("box-two").startswith("NOERROR"))
+    own.daemons["two"].kill()
+    own.cut("two")
+    until(lambda: own.state("one", "two") == "down")
+    until(lambda: not one.asks("box-two").startswith("NOERROR"))
+    own.mend("two")
+    own.daemons["two"].start()
+    until(lambda: one.asks("box-two").startswith("NOERROR"))
+    own.wire.ip("two", "addr add 192.0.2.12/24 dev eth0")
+    for address in ("192.0.2.12", "192.0.2.2"):
+        own.daemons["two"].ask("POST", "/cluster/move", {"Address": address})
+        until(lambda: one.ping(Container(own.daemons["two"], "box-two", "web").addresses[0]) == "1/1")
+        assert own.verified() == ""
+    own.wire.ip("two", "addr del 192.0.2.12/24 dev eth0")
+    for name in BOTH:
+        own.daemons[name].sweep()
+
+
+def test_a_store_that_lost_everything_knows_everybody_again(own: Own) -> None:
+    own.network("two", "web", "10.50.0.0/24", hosts=BOTH)
+    one, two = (own.run(name, f"box-{name}", "web") for name in BOTH)
+    until(lambda: one.asks("box-two").startswith("NOERROR"))
+    own.daemons["one"].kill()
+    os.kill(own.etcd("one"), signal.SIGKILL)
+    shutil.rmtree(own.home("one") / "etcd")
+    own.daemons["one"].start()
+    told = own.daemons["one"].ask("POST", "/cluster/rebuild")
+    assert told == {"There": ["one", "two"], "Missing": []}
+    assert own.verified() == ""
+    assert two.asks("box-one") == f"NOERROR {one.addresses[0]}"
+    # Nobody was told another password, and nobody has more rights than before.
+    inside(own.wire.ns("two"), lambda: rogue(own))
+    for name in BOTH:
+        own.daemons[name].sweep()
     assert own.verified() == ""
 
 

@@ -80,8 +80,8 @@ class Home:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def signs(self) -> bool:
-        """Whether the authority's key is here."""
-        return (self.path / "ca.key").exists()
+        """Whether the authority's key is here, and all that comes with it."""
+        return all((self.path / name).exists() for name in KEEPERS)
 
     def plain(self, *endpoints: str) -> StoreAccess:
         """The store, to which we are nobody: it answers while it has no users."""

@@ -249,10 +249,10 @@ class Etcd:
         """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
         Raises Unavailable at the deadline."""
         sent = {"Content-Type": "application/json", **(headers or {})}
-        if self._access.user and path != _AUTHENTICATE:
-            sent["Authorization"] = self._login()
         why, doubtful = "no time was left", False
         while (left := deadline - time.monotonic()) > 0:
+            if self._access.user and path != _AUTHENTICATE:
+                sent["Authorization"] = self._login()
             server, connection = self._connection()
             try:
                 _patience(connection, min(left, _TRY))
@@ -260,6 +260,10 @@ class Etcd:
                 return server, connection, connection.getresponse(), doubtful
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
+                if isinstance(error, TimeoutError):
+                    # A token says at which revision of the log it was given, and etcd waits for that: one that
+                    # lost its data in silence.
+                    self._forget(sent.get("Authorization", ""))
                 doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
                 why = _unheard(error, server)
                 self._next(server)
