@@ -131,7 +131,7 @@ class Etcd:
             "success": operations,
             "failure": [{"request_range": {"key": wire.b64(key)}} for key in keys],
         }
-        answer, again = self._ask_counted("/v3/kv/txn", body)
+        answer, again = self._ask_counted("/v3/kv/txn", body, time.monotonic() + self._access.deadline)
         if answer.get("succeeded"):
             return wire.revision(answer)
         if self._guard and self._guard not in ((one.key, one.value) for one in wire.found(answer)):
@@ -195,7 +195,7 @@ class Etcd:
     def asks_who(self) -> bool:
         """Whether etcd's authentication is on.  Raises Forbidden where it is and does not know us."""
         try:
-            self._login()
+            self._login(time.monotonic() + self._access.deadline)
         except _NotAsked:
             return False
         return True
@@ -203,11 +203,10 @@ class Etcd:
     # ---- how
 
     def _ask(self, path: str, body: Body) -> Body:
-        return self._ask_counted(path, body)[0]
+        return self._ask_counted(path, body, time.monotonic() + self._access.deadline)[0]
 
-    def _ask_counted(self, path: str, body: Body) -> tuple[Body, bool]:
-        """The answer, and whether an earlier try may have been heard.  Raises Unavailable at the deadline."""
-        deadline = time.monotonic() + self._access.deadline
+    def _ask_counted(self, path: str, body: Body, deadline: float) -> tuple[Body, bool]:
+        """The answer, and whether an earlier try may have been heard.  Raises Unavailable at *deadline*."""
         again = False
         while True:
             token = self._token
@@ -252,7 +251,7 @@ class Etcd:
         why, doubtful = "no time was left", False
         while (left := deadline - time.monotonic()) > 0:
             if self._access.user and path != _AUTHENTICATE:
-                sent["Authorization"] = self._login()
+                sent["Authorization"] = self._login(deadline)
             server, connection = self._connection()
             try:
                 _patience(connection, min(left, _TRY))
@@ -296,10 +295,10 @@ class Etcd:
         for connection in dead:
             connection.close()
 
-    def _login(self) -> str:
+    def _login(self, deadline: float) -> str:
         if not self._token:
             body = {"name": self._access.user, "password": self._access.password}
-            self._token = str(self._ask(_AUTHENTICATE, body)["token"])
+            self._token = str(self._ask_counted(_AUTHENTICATE, body, deadline)[0]["token"])
         return self._token
 
     def _forget(self, token: str) -> None:
