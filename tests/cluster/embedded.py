@@ -40,11 +40,17 @@ class Own(Cluster):
         return self.daemons[name].directory / "data/cluster"
 
     def ask_store(self, name: str, path: str, body: str = "{}") -> Any:
-        """What the member of *name* answers to who has that host's certificate."""
+        """What the member of *name* answers to that host."""
+        login = json.loads((self.home(name) / "login.json").read_text())
+        names = json.dumps({"name": login["user"], "password": login["password"]})
+        token = self._post(name, "auth/authenticate", names)["token"]
+        return self._post(name, path, body, f"-H 'Authorization: {token}'")
+
+    def _post(self, name: str, path: str, body: str, more: str = "") -> Any:
         home = self.home(name)
         files = f"--cacert {home}/ca.pem --cert {home}/node.pem --key {home}/node.key"
         url = f"https://{self.wire.address(name)}:2379/v3/{path}"
-        return json.loads(self.wire.sh(name, f"curl -sS --max-time 5 {files} -d '{body}' {url}"))
+        return json.loads(self.wire.sh(name, f"curl -sS --max-time 5 {files} {more} -d '{body}' {url}"))
 
     def voices(self, asked: str = "one") -> list[str]:
         """The hosts that have a member of the store, as the others count it."""

@@ -40,9 +40,12 @@ def test_who_joins_first_has_a_member_of_the_store(own: Own) -> None:
 def test_s18_who_has_no_certificate_of_the_cluster_is_not_served_by_its_store(own: Own) -> None:
     home = own.home("two")
     known = f"--cacert {home}/ca.pem --cert {home}/node.pem --key {home}/node.key"
+    peer = f"--cacert {home}/peers.pem --cert {home}/peer.pem --key {home}/node.key"
     for who, port, served in (
         (f"{known} https", 2379, True),
-        (f"{known} https", 2380, True),
+        (f"{peer} https", 2380, True),
+        # Members of etcd trust each other, whatever rights there are: others are not heard there.
+        (f"-k {known} https", 2380, False),
         ("-k https", 2379, False),
         ("-k https", 2380, False),
         ("http", 2379, False),

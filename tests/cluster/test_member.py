@@ -8,12 +8,11 @@ import pytest
 from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member, members
 
-from bascule.cluster import keys
+from bascule.cluster import told
 from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
 from bascule.model.errors import BasculeError
 from bascule.model.network import Network
-from bascule.store.etcd import EtcdStore
 from bascule.store.etcdclient import Access, Etcd
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
@@ -296,9 +295,9 @@ def lie(
     me = host.engine.store.all(Membership)[0]
     ident = f"{next(_count):064x}"
     where = (via or host).address
-    told = Remote(ident, net.id, me.id, 1, 1, "liar", where, (ip_address(address),), mac, ("liar",))
+    lie = Remote(ident, net.id, me.id, 1, 1, "liar", where, (ip_address(address),), mac, ("liar",))
     etcd = Etcd(Access((host.url,)))
-    store = EtcdStore(etcd, keys.endpoints(net.id))
-    store.commit(put=[told])
+    store = told.store(etcd, net.id, me.id)
+    store.commit(put=[lie])
     store.close()
     etcd.close()

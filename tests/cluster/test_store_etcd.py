@@ -13,10 +13,11 @@ from tests.etcd_server import ETCD, REASON, Member, free_ports, members
 from tests.store_cases import CASES, Case, names, network
 
 from bascule.model.codec import encode
-from bascule.model.errors import Failed, Invalid, Unavailable
+from bascule.model.errors import Failed, Forbidden, Invalid, Unavailable
 from bascule.model.network import Network
 from bascule.store.etcd import EtcdStore
-from bascule.store.etcdclient import Access, Etcd, Lost, Replaced
+from bascule.store.etcdclient import Access, Etcd, Replaced
+from bascule.store.etcdwatch import Lost
 from bascule.store.etcdwire import Item
 from bascule.store.protocol import Storable
 
@@ -504,13 +505,13 @@ def test_a_user_is_held_to_his_password_and_his_keys(tmp_path: Path) -> None:
     node._token = "an-old-one.7"
     store.commit(put=[network("b")])
     assert names(store) == "a:a b:b"
-    with pytest.raises(Failed, match="permission denied"):
+    with pytest.raises(Forbidden, match="user node has no right to that"):
         node.transact({"/other/x": "1"})
     stranger = Etcd(Access((member.url,), user="node", password="guess"))
-    with pytest.raises(Failed, match="authentication failed"):
+    with pytest.raises(Forbidden, match="it knows no user node with this password"):
         stranger.list("/net/")
     stranger.close()
-    with pytest.raises(Failed, match="user name is empty"):
+    with pytest.raises(Forbidden, match="it serves nobody without a name and a password"):
         root.list("/net/")
     assert "secret" not in repr(Access((member.url,), user="node", password="secret"))
     store.close()

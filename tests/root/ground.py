@@ -90,6 +90,10 @@ class DaemonGround:
         assert listening.wait(DEADLINE), self.said()
         assert self.alive(), self.said()
 
+    def tell(self, *flags: str) -> None:
+        """The next one has these."""
+        self._flags = flags
+
     def _begun(self) -> "subprocess.Popen[str]":
         paths = [f"--data-root={self.directory}/data", f"--exec-root={self.directory}/run"]
         return subprocess.Popen(

@@ -46,6 +46,13 @@ def token(client: Client, given: Given) -> int:
     return 0
 
 
+def rights(client: Client, given: Given) -> int:
+    body = {"Users": list(given.args), "Founder": given.text("founder")}
+    for line in client.post("/cluster/rights", body=body)["Lines"]:
+        print(line)
+    return 0
+
+
 def _show(found: dict[str, Any]) -> None:
     print("To add a host to this cluster, run there, with its own address:\n")
     print(f"    bascule cluster join --token {found['Token']} --address ADDRESS {found['Doors'][0]}\n")
@@ -167,6 +174,16 @@ COMMANDS = {
         --rotate   Make another one first: earlier ones let nobody in any more
 """,
         examples="bascule cluster token --rotate",
+    ),
+    "cluster rights": Command(
+        rights,
+        "[OPTIONS] USER [USER...]",
+        "Print what lets users of an etcd be hosts of a cluster, each with rights to what is its own",
+        "        --founder string   The user of the host that founds the cluster, and may rebuild it (the first)\n",
+        args=(1, MANY),
+        examples="bascule cluster rights host1 host2 host3 | sh",
+        long="For an etcd that is there, has these users and its authentication on; lines of etcdctl for its\n"
+        "administrator.  In a store of the cluster's own hosts have such rights by themselves.",
     ),
     "cluster leave": Command(
         leave,

@@ -46,6 +46,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "cluster move",
         "cluster rebuild",
         "cluster token",
+        "cluster rights",
         "cluster verify",
     ),
     "completion": ("completion",),

@@ -29,7 +29,7 @@ def differences(member: Member) -> list[str]:
     else:
         found += [*_shared(common, member.shared), *_blocks(common, member.shared), *_own(common, member.shared)]
         for one in member.following():
-            found += _elsewhere(one, member.shared)
+            found += _elsewhere(one, member.shared, common.out())
         found += member.services.faults(common)
     return found + member.shared.differences()
 
@@ -64,7 +64,11 @@ def _blocks(common: Commons, shared: Shared) -> Iterator[str]:
     own = {(net.id, block) for net in nets.values() if net.tunnel for block in net.tunnel.blocks}
     there = blocks.everywhere(common.etcd)
     holders = {holder(service.id) for service in common.shared.all(Service)}
+    # Who is down takes back what it has of networks that are not there, when it comes.
+    down = {ident for ident in nodes if common.state(ident) == "down"}
     for block in there:
+        if block.node in down:
+            continue
         if block.network not in nets:
             yield f"blocks: stale: {block.range} of a network that is not there ({block.network[:12]})"
         elif block.node not in nodes and block.node not in holders:
@@ -80,7 +84,10 @@ def _own(common: Commons, shared: Shared) -> Iterator[str]:
     """Records of this node, and of nodes that are not there, on any network."""
     nodes, nets = common.nodes(), {net.id for net in shared.networks()}
     here = {ep.id for net in nets for ep in shared.endpoints(net)}
+    down = {ident for ident in nodes if common.state(ident) == "down"}
     for _, one in records(common.etcd):
+        if one.node in down:
+            continue
         if one.network not in nets:
             yield f"endpoints: stale: {one.name} on a network that is not there ({one.network[:12]})"
         elif one.node not in nodes:
@@ -89,12 +96,12 @@ def _own(common: Commons, shared: Shared) -> Iterator[str]:
             yield f"endpoints: stale: {one.name} is not on this host"
 
 
-def _elsewhere(one: Following, shared: Shared) -> Iterator[str]:
+def _elsewhere(one: Following, shared: Shared, out: set[str]) -> Iterator[str]:
     there = {r.id: r for r in one.records.all(Remote)}
     wrong = one.faults([r for r in there.values() if r.node != one.me])
     for ident, why in wrong.items():
         yield f"endpoints: wrong: {there[ident].name}: {why}"
-    others = {i: r for i, r in there.items() if r.node != one.me and i not in wrong}
+    others = {i: r for i, r in there.items() if r.node != one.me and r.node not in out and i not in wrong}
     known = {r.id: r for r in shared.remotes(one.network)}
     for ident in others.keys() | known.keys():
         if others.get(ident) != known.get(ident):

@@ -17,10 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bascule.cluster import token
+from bascule.cluster.home import Home
 from bascule.model.addresses import IPAddress
 from bascule.model.errors import Forbidden, Invalid
 
 T = TypeVar("T")
+# Not the common name: to etcd that is a user's, whom its gateway does not serve.
+_ID = NameOID.SERIAL_NUMBER
 _AUTHORITY_LIVES = timedelta(days=20 * 365)
 # A host whose clock is behind takes a fresh certificate, too; on some machines it begins here at each start.
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,9 +103,16 @@ def new_key() -> str:
     return _text(ec.generate_private_key(ec.SECP256R1()))
 
 
+def sign_peer(home: Home, ident: str, address: IPAddress) -> None:
+    """*home* has a certificate for its host's member of etcd, to whose members no others speak."""
+    signer = Authority(home.read("peers.pem"), home.read("peers.key"))
+    asked = request(ident, home.read("node.key"))
+    home.write("peer.pem", signer.sign(asked, address, timedelta(seconds=home.life), now()))
+
+
 def request(ident: str, key: str) -> str:
     """What node *ident*, who has *key*, asks an authority to sign; PEM."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ident)])
+    subject = x509.Name([x509.NameAttribute(_ID, ident)])
     made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(_private(key), hashes.SHA256())
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
@@ -168,7 +178,7 @@ def _parsed(pem: str, what: str, parse: Callable[[bytes], T]) -> T:
 
 
 def _ident(of: x509.Certificate | x509.CertificateSigningRequest) -> str:
-    found = of.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    found = of.subject.get_attributes_for_oid(_ID)
     if len(found) != 1:
         raise Invalid("a certificate of a cluster has one name")
     return str(found[0].value)

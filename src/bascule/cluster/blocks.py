@@ -61,27 +61,29 @@ class Listed:
 
 
 def listed(etcd: Etcd, network: str) -> Listed:
-    items = etcd.list(keys.blocks(network)).items
-    ledger = next((item.revision for item in items if item.key == _ledger(network)), 0)
-    return Listed(tuple(read(item) for item in items if item.key != _ledger(network)), ledger)
-
-
-def held(etcd: Etcd, network: str, node: str) -> list[Block]:
-    """The network's blocks that are *node*'s."""
-    return [block for block in listed(etcd, network).blocks if block.node == node]
+    # All networks': those of one are nowhere together, for a node's are.
+    items = etcd.read([keys.BLOCKS, keys.held(network)], [keys.block_ledger(network)]).items
+    ledger = next((item.revision for item in items if item.key == keys.block_ledger(network)), 0)
+    there = (read(item) for item in items if item.key != keys.block_ledger(network))
+    return Listed(tuple(block for block in there if block.network == network), ledger)
 
 
 def everywhere(etcd: Etcd) -> list[Block]:
     """The blocks of all networks."""
-    return [read(item) for item in etcd.list(keys.BLOCKS).items if not item.key.endswith("/ledger")]
+    return [read(item) for item in etcd.read([keys.BLOCKS, keys.HELD]).items]
+
+
+def of(etcd: Etcd, node: str, network: str = "") -> list[Block]:
+    """What is *node*'s, of one network or of all."""
+    return [read(item) for item in etcd.list(keys.blocks(node, network)).items]
 
 
 def read(item: Item) -> Block:
-    network, _, name = item.key.removeprefix(keys.BLOCKS).partition("/")
+    """Whose it is says the key: nobody else could have written that."""
+    *before, network, name = item.key.split("/")
     try:
-        return Block(
-            network, ip_network(name.replace("_", "/")), json.loads(item.value)["node"], item.key, item.revision
-        )
+        node = before[-1] if item.key.startswith(keys.BLOCKS) else json.loads(item.value)["node"]
+        return Block(network, ip_network(name.replace("_", "/")), node, item.key, item.revision)
     except (ValueError, KeyError, TypeError) as why:
         raise Failed(f"cluster store: {item.key}: {why}") from why
 
@@ -95,8 +97,8 @@ def take(etcd: Etcd, net: Network, node: str, choose: Choose) -> IPNetwork:
             raise Failed(f"network {net.name} is not there any more")
         now = listed(etcd, net.id)
         chosen = choose(now.blocks)
-        put = {key(net.id, chosen): json.dumps({"node": node}), _ledger(net.id): str(now.ledger)}
-        expected = {_ledger(net.id): now.ledger, keys.network(net.id): there[0].revision}
+        put = {key(node, net.id, chosen): json.dumps({"node": node}), keys.block_ledger(net.id): str(now.ledger)}
+        expected = {keys.block_ledger(net.id): now.ledger, keys.network(net.id): there[0].revision}
         if etcd.transact(put, (), expected) is not None:
             return chosen
 
@@ -154,20 +156,26 @@ def hold(etcd: Etcd, network: str, block: IPNetwork, node: str) -> bool:
         for other in now.blocks:
             if other.range.overlaps(block):
                 return other.node == node and other.range == block
-        put = {key(network, block): json.dumps({"node": node}), _ledger(network): str(now.ledger)}
-        if etcd.transact(put, (), {_ledger(network): now.ledger}) is not None:
+        put = {key(node, network, block): json.dumps({"node": node}), keys.block_ledger(network): str(now.ledger)}
+        if etcd.transact(put, (), {keys.block_ledger(network): now.ledger}) is not None:
             return True
 
 
-def ledger_key(network: str) -> str:
-    return _ledger(network)
+def held(block: Block) -> bool:
+    """Whether it is a service's, and so nobody's alone."""
+    return block.key.startswith(keys.HELD)
 
 
-def _ledger(network: str) -> str:
-    return f"{keys.blocks(network)}ledger"
+def key(node: str, network: str, block: IPNetwork) -> str:
+    """Where it says that *block* is *node*'s."""
+    return f"{keys.blocks(node, network)}{_name(block)}"
 
 
-def key(network: str, block: IPNetwork) -> str:
-    """Where it says whose *block* is."""
+def held_key(network: str, block: IPNetwork) -> str:
+    """Where it says which service has *block*."""
+    return f"{keys.held(network)}{_name(block)}"
+
+
+def _name(block: IPNetwork) -> str:
     # A slash would be one more step in the keys' tree.
-    return f"{keys.blocks(network)}{str(block).replace('/', '_')}"
+    return str(block).replace("/", "_")

@@ -8,7 +8,7 @@ from threading import Event
 from bascule.cluster import keys
 from bascule.cluster.lease import Lease
 from bascule.engine.cluster import State
-from bascule.model.cluster import Alive, Membership, Node, StoreAccess
+from bascule.model.cluster import Alive, Down, Membership, Node, StoreAccess
 from bascule.model.network import Network
 from bascule.store.etcd import EtcdStore
 from bascule.store.etcdclient import Access, Etcd
@@ -101,9 +101,15 @@ class Commons:
             return "unknown"
         if self.alive.get(Alive, node) is not None:
             return "ready"
+        if self.shared.get(Down, node) is not None:
+            return "down"
         # Suspected at first sight: nobody has counted the seconds before.  What runs on a host needs no daemon, so
         # while the host itself answers nothing is taken from it.
         return "suspect" if self._asked.get(node, (0.0, True))[1] else "down"
+
+    def out(self) -> set[str]:
+        """The nodes that are said to be down and give no sign of life: what they have counts for nothing."""
+        return {one.id for one in self.shared.all(Down) if self.alive.get(Alive, one.id) is None}
 
     def speaker(self) -> bool:
         """Whether it is this node that does what one of all has to do."""

@@ -5,14 +5,15 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event
 
-from bascule.cluster import authority, inside, keys, peers, token
+from bascule.cluster import authority, inside, keys, peers, rights, token
 from bascule.cluster.commons import access
 from bascule.cluster.door import Body, ask, text
 from bascule.cluster.etcd import Server
-from bascule.cluster.home import CLIENT, DOOR, PEER, Home, Part, url
+from bascule.cluster.home import CLIENT, DOOR, KEEPERS, PEER, Home, Part, derived, url
 from bascule.cluster.keeper import fresh_admission
 from bascule.engine.cluster import Joining
 from bascule.engine.shared import Shared
@@ -55,15 +56,25 @@ def _found(home: Home, shared: Shared, how: Joining, ident: str) -> Membership:
     home.write("node.key", key)
     signer = authority.Authority(cert, signing)
     home.write("node.pem", signer.sign(authority.request(ident, key), how.address, life, at))
-    store = home.access(url(how.address, CLIENT))
+    among, among_key = authority.found_authority(at)
+    home.write("peers.pem", among)
+    home.write("peers.key", among_key)
+    authority.sign_peer(home, ident, how.address)
+    secret = secrets.token_hex(32)
+    home.write("root.secret", secret)
+    home.log_in(ident, derived(secret, ident))
+    own = url(how.address, CLIENT)
     server = _begin(home, Part(ident, how.address, f"{ident}={url(how.address, PEER)}", fresh=True))
-    etcd = Etcd(access(store))
+    plain, root = Etcd(access(home.plain(own))), Etcd(access(home.root(own)))
     try:
-        _patiently(server, lambda: etcd.list(keys.IDENTITY))
-        etcd.transact({keys.ADMISSION: fresh_admission(how.members)})
+        _patiently(server, lambda: plain.list(keys.IDENTITY))
+        rights.establish(plain, root, secret, [ident])
+        inside.found(root, how.port)
+        root.transact({keys.ADMISSION: fresh_admission(how.members)})
     finally:
-        etcd.close()
-    return inside.join(shared, how, store, ident=ident)
+        plain.close()
+        root.close()
+    return inside.join(shared, replace(how, found=False), home.access(own), ident=ident)
 
 
 def _join(home: Home, shared: Shared, how: Joining, ident: str) -> Membership:
@@ -83,10 +94,13 @@ def _join(home: Home, shared: Shared, how: Joining, ident: str) -> Membership:
     home.write("ca.pem", cert)
     home.write("node.key", key)
     home.write("node.pem", text(told, "cert"))
+    home.log_in(ident, text(told, "password"))
     store = home.access(*map(str, told["endpoints"]))
     if "initial" not in told:
         return inside.join(shared, how, store, ident=ident)
-    home.write("ca.key", text(told, "key"))
+    for name in KEEPERS:
+        home.write(name, text(told, name))
+    authority.sign_peer(home, ident, how.address)
     try:
         store = _learn(home, store, Part(ident, how.address, text(told, "initial"), fresh=False))
         return inside.join(shared, how, store, ident=ident)
@@ -100,7 +114,7 @@ def _join(home: Home, shared: Shared, how: Joining, ident: str) -> Membership:
 def _learn(home: Home, store: StoreAccess, part: Part) -> StoreAccess:
     """This host's member has a voice; where the store is asked now."""
     server = _begin(home, part)
-    etcd = Etcd(access(store))
+    etcd = Etcd(access(home.root(*store.endpoints)))
     try:
         peers.promote(etcd, part.ident, time.monotonic() + _PATIENCE)
         return home.access(*peers.endpoints(peers.listed(etcd), part.ident))

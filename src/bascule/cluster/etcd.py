@@ -100,8 +100,11 @@ class Server:
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
             *("--initial-cluster", part.initial, "--initial-cluster-state", "new" if part.fresh else "existing"),
             *("--cert-file", files[0], "--key-file", files[1], "--trusted-ca-file", files[2], "--client-cert-auth"),
-            *("--peer-cert-file", files[0], "--peer-key-file", files[1], "--peer-trusted-ca-file", files[2]),
+            *("--peer-cert-file", f"{place}/peer.pem", "--peer-key-file", files[1]),
+            *("--peer-trusted-ca-file", f"{place}/peers.pem"),
             "--peer-client-cert-auth",
+            # Passwords are of chance, and need no stretching.
+            *("--bcrypt-cost", "4"),
             # What was is of no use to us but for a moment: who has missed it lists.
             *("--auto-compaction-mode", "periodic", "--auto-compaction-retention", "10m"),
             *("--logger", "zap", "--log-level", "warn", "--log-outputs", "stderr"),

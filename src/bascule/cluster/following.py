@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 
-from bascule.cluster import keys
+from bascule.cluster import told
 from bascule.cluster.commons import Commons
 from bascule.cluster.lawful import fault
 from bascule.drivers import service
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Membership, Remote
 from bascule.model.endpoint import Endpoint
-from bascule.store.etcd import EtcdStore
 from bascule.store.protocol import Storable
 
 log = logging.getLogger("bascule.cluster")
@@ -50,7 +49,7 @@ class Following:
         self._lock = Lock()
         self._heard: set[str] = set()
         self._told: set[str] = set()
-        self.records = EtcdStore(common.etcd, keys.endpoints(network))
+        self.records = told.store(common.etcd, network, common.me.id)
 
         def tell(put: Sequence[Storable], gone: Sequence[Storable]) -> None:
             with self._lock:
@@ -80,9 +79,9 @@ class Following:
         me = self._common.me.id
         found = {ident: self.records.get(Remote, ident) for ident in heard}
         others = [one for one in found.values() if one is not None and one.node != me]
-        wrong = self.faults(others)
+        wrong, out = self.faults(others), self._common.out()
         known = {one.id: one for one in self._shared.remotes(self.network) if one.id in heard}
-        put = [one for one in others if one.id not in wrong]
+        put = [one for one in others if one.id not in wrong and one.node not in out]
         there = {one.id for one in put}
         self._shared.learn(self.network, put, [one for ident, one in known.items() if ident not in there])
         self._warn(wrong)

@@ -130,3 +130,8 @@ class Gate:
 
     def invitation(self, *, rotate: bool = False) -> Invitation:
         return self._now.invitation(rotate=rotate)
+
+    def rights(self, users: Sequence[str], founder: str) -> Sequence[str]:
+        from bascule.cluster.rights import lines
+
+        return list(lines(users, founder))

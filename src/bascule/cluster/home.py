@@ -1,13 +1,16 @@
 """Where a host keeps what belongs to a cluster with a store of its own: below the daemon's data root, root's alone.
 
-`ca.pem` and, on hosts with a member of the store, `ca.key`; `node.pem`, `node.key`; `member.json`: how etcd is
-started; `etcd/`: its data.
+`ca.pem`; `node.pem`, `node.key`; `login.json`: who this node is to etcd.  And on hosts with a member of the store
+`ca.key`; `root.secret`: out of which all passwords follow; `peers.pem`, `peers.key`: the authority of etcd's
+members, and `peer.pem`; `member.json`: how etcd is started; `etcd/`: its data.
 """
 
+import hashlib
+import hmac
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bascule.model.addresses import IPAddress, ip_address
@@ -16,6 +19,16 @@ from bascule.model.errors import Failed
 
 CLIENT, PEER, DOOR = 2379, 2380, 2377
 """Ports: etcd's own two, and Docker's for hosts that join."""
+
+KEEPERS = ("ca.key", "root.secret", "peers.pem", "peers.key")
+"""What hosts with a member of the store have, and no others."""
+ROOT = "root"
+"""etcd's user that may everything."""
+
+
+def derived(secret: str, name: str) -> str:
+    """The password of etcd's user *name*.  Whoever has the secret can give it again to an etcd that lost it."""
+    return hmac.new(secret.encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
 def url(address: IPAddress, port: int) -> str:
@@ -67,12 +80,25 @@ class Home:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def signs(self) -> bool:
-        """Whether the authority's key is here."""
-        return (self.path / "ca.key").exists()
+        """Whether the authority's key is here, and all that comes with it."""
+        return all((self.path / name).exists() for name in KEEPERS)
 
-    def access(self, *endpoints: str) -> StoreAccess:
+    def plain(self, *endpoints: str) -> StoreAccess:
+        """The store, to which we are nobody: it answers while it has no users."""
         ca, cert, key = (str(self.path / name) for name in ("ca.pem", "node.pem", "node.key"))
         return StoreAccess(endpoints, ca=ca, cert=cert, key=key)
+
+    def access(self, *endpoints: str) -> StoreAccess:
+        """As this node.  Raises Failed."""
+        login = json.loads(self.read("login.json"))
+        return replace(self.plain(*endpoints), user=login["user"], password=login["password"])
+
+    def root(self, *endpoints: str) -> StoreAccess:
+        """As who may everything, on a host with a member of the store.  Raises Failed."""
+        return replace(self.plain(*endpoints), user=ROOT, password=derived(self.read("root.secret"), ROOT))
+
+    def log_in(self, user: str, password: str) -> None:
+        self.write("login.json", json.dumps({"user": user, "password": password}))
 
     def part(self) -> Part | None:
         """None: this host has no member of the store.  Raises Failed."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bascule.cluster import audit, blocks, keys, reaping, sealing
+from bascule.cluster import audit, blocks, keys, rights, sealing, told
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
@@ -38,9 +38,9 @@ class Keeping(Protocol):
         """Raises Conflict where *others* would be left without a store."""
         ...
 
-    def revive(self) -> None:
-        """Where the store does not answer, this host's member is the whole of it, and may be rebuilt.  Raises
-        Conflict where there is none, Unavailable."""
+    def revive(self, nodes: Sequence[str]) -> StoreAccess:
+        """How all of the store is written by who rebuilds it for *nodes*.  Where it does not answer, this host's
+        member is the whole of it.  Raises Conflict where there is none, Unavailable."""
         ...
 
     def may_move(self) -> None:
@@ -153,9 +153,10 @@ class Inside:
         self._member.move(address)
 
     def rebuild(self) -> Rebuilt:
+        store = self.me.store
         if self._keeper is not None:
-            self._keeper.revive()
-        return self._member.rebuild()
+            store = self._keeper.revive(sorted({self.me.id, *(node.id for node in self._shared.nodes())}))
+        return self._member.rebuild(store)
 
     def verify(self) -> Sequence[str]:
         return audit.differences(self._member)
@@ -167,15 +168,18 @@ class Inside:
             f"the cluster's store is at {', '.join(self.me.store.endpoints)}: hosts join by --store alone"
         )
 
+    def rights(self, users: Sequence[str], founder: str) -> Sequence[str]:
+        return list(rights.lines(users, founder))
+
 
 def _forget(me: Membership) -> None:
     """The node is not there any more, and has no endpoints and no addresses."""
     etcd = Etcd(access(me.store))
     try:
         etcd.guard(keys.IDENTITY, me.cluster)
-        reaping.take_out(etcd, [item for item, one in reaping.records(etcd) if one.node == me.id])
-        blocks.give_back(etcd, [b for b in blocks.everywhere(etcd) if b.node == me.id])
-        etcd.transact({}, [_node_key(me.id)])
+        told.take_out(etcd, me.id)
+        blocks.give_back(etcd, blocks.of(etcd, me.id))
+        etcd.transact({}, [keys.node(me.id)])
     finally:
         etcd.close()
 
@@ -187,7 +191,7 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     mtu = shared.kernel.underlay(how.address)
     seals = shared.kernel.seals()
     me = Membership(
-        id=ident or secrets.token_hex(16),
+        id=ident,
         name=how.name,
         cluster="",
         address=how.address,
@@ -199,9 +203,10 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     )
     etcd = Etcd(access(me.store))
     try:
-        identity = _found(etcd, how.port) if how.found else _identity(etcd)
+        ident = ident or rights.mine(etcd, store.user) or secrets.token_hex(16)
+        identity = found(etcd, how.port) if how.found else _identity(etcd)
         etcd.guard(keys.IDENTITY, identity)
-        me = sealing.keyed(replace(me, cluster=identity, port=int(json.loads(identity)["port"])))
+        me = sealing.keyed(replace(me, id=ident, cluster=identity, port=int(json.loads(identity)["port"])))
         nodes = _enter(etcd, me, seals)
     finally:
         etcd.close()
@@ -209,12 +214,11 @@ def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -
     return me
 
 
-def _found(etcd: Etcd, port: int) -> str:
+def found(etcd: Etcd, port: int) -> str:
+    """There is a cluster in the store; its identity.  Raises Conflict where there was one."""
     identity = json.dumps({"id": secrets.token_hex(16), "port": port}, sort_keys=True)
     ledger = Ledger("networks", 0)
-    made = etcd.transact(
-        {keys.IDENTITY: identity, f"{keys.SHARED}ledger/{ledger.id}": encode(ledger)}, (), {keys.IDENTITY: 0}
-    )
+    made = etcd.transact({keys.IDENTITY: identity, keys.ledger(ledger.id): encode(ledger)}, (), {keys.IDENTITY: 0})
     if made is None:
         raise Conflict('there is a cluster in this store already: use "bascule cluster join"')
     return identity
@@ -232,17 +236,14 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
     while True:
         # The ledger first: who comes between the two has raised it.
         known = {item.key: item.revision for item in etcd.list(f"{keys.SHARED}ledger/").items}
-        nodes = [decode(Node, item.value) for item in etcd.list(f"{keys.SHARED}node/").items]
-        same = next((node for node in nodes if node.name == me.name or node.address == me.address), None)
+        nodes = [decode(Node, item.value) for item in etcd.list(keys.NODES).items]
+        same = next((n for n in nodes if me.id == n.id or me.name == n.name or me.address == n.address), None)
         if same is not None:
-            raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already")
-        mine = sealing.node(me, seals)
+            user = f", as user {me.store.user} of the store" if same.id == me.id else ""
+            raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already{user}")
+        made = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
-        ledger, turn = f"{keys.SHARED}ledger/nodes", Ledger("nodes", me.joined)
-        put = {_node_key(me.id): encode(mine), ledger: encode(turn)}
+        ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)
+        put = {keys.node(me.id): encode(made), ledger: encode(turn)}
         if etcd.transact(put, (), {ledger: known.get(ledger, 0)}) is not None:
-            return [*nodes, mine]
-
-
-def _node_key(ident: str) -> str:
-    return f"{keys.SHARED}node/{ident}"
+            return [*nodes, made]

@@ -10,17 +10,17 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Lock, Thread
 from urllib.parse import urlsplit
 
-from bascule.cluster import authority, keys, peers, returning
+from bascule.cluster import authority, keys, peers, returning, rights
 from bascule.cluster.commons import access
 from bascule.cluster.door import Body, Door, text
 from bascule.cluster.etcd import Server
-from bascule.cluster.home import CLIENT, Home, url
+from bascule.cluster.home import CLIENT, KEEPERS, Home, url
 from bascule.cluster.renewing import Renewal
 from bascule.cluster.token import Token
 from bascule.engine.cluster import Invitation
@@ -37,6 +37,8 @@ _TICK, _LOOK = 1.0, 5.0
 _COMPARE = 30.0
 # Seconds after which a host that has not finished joining makes room for another.
 _LEARNING = 60.0
+# Seconds: how often is looked who has rights and is no node, and how long a host may take to become one.
+_SWEEP, _COMING = 10.0, 180
 _IDENT = re.compile("[0-9a-f]{32}")
 
 
@@ -62,7 +64,7 @@ class Keeper:
         self._renewal = Renewal(home, me.id, str(me.address), self._doors)
         # Before anybody reads the certificate: etcd, the door and our own end start with it.
         self._quietly(self._renewal.begin)
-        self._etcd = Etcd(access(me.store))
+        self._etcd = Etcd(access(self._asked(me.store)))
         # Without a guard: there is but one cluster in a store of its own, and it may have to be rebuilt.
         self._quietly(self._start)
         self._thread = Thread(target=self._run, name="cluster-keeper", daemon=True)
@@ -84,7 +86,13 @@ class Keeper:
     # ---- for people
 
     def invitation(self, *, rotate: bool = False) -> Invitation:
-        """With *rotate* a new one, and the old one is good for nothing any more.  Raises Unavailable."""
+        """With *rotate* a new one, and the old one is good for nothing any more.  Raises Conflict on a host that
+        lets nobody in, Unavailable."""
+        if not self._home.signs():
+            raise Conflict(
+                "this host has no member of the cluster's store, and does not know the token: ask"
+                f" {' or '.join(self._doors())}"
+            )
         while True:
             # It may be one that was rebuilt.
             told, revision = self._admission() or (json.loads(fresh_admission(3)), 0)
@@ -108,23 +116,24 @@ class Keeper:
                 " Let them leave first, or use --force."
             )
 
-    def revive(self) -> None:
-        """Where the store does not answer, this host's member is the whole of it, and may be rebuilt.  Raises
-        Conflict where there is none, Unavailable."""
+    def revive(self, nodes: Sequence[str]) -> StoreAccess:
+        """How all of the store is written by who rebuilds it for *nodes*.  Where it does not answer, this host's
+        member is the whole of it.  Raises Conflict where there is none, Unavailable."""
+        if self._server is None:
+            raise Conflict("this host has no member of the cluster's store: rebuild it on a host that has one")
         try:
             self._etcd.list(keys.IDENTITY)
-            return
         except Unavailable:
-            # Which is what this is for.
-            pass
+            self._stand_alone(self._server, nodes)
+        return self._asked(self._me.store)
+
+    def _stand_alone(self, server: Server, nodes: Sequence[str]) -> None:
         with self._tending:
-            if self._server is None:
-                raise Conflict("this host has no member of the cluster's store: rebuild it on a host that has one")
             log.warning(
                 "the cluster's store does not answer: this host's member of it is the whole of it from now on"
             )
             self._server = returning.stand_alone(
-                self._home, self._me, self._server, lambda: self._closing.wait(_TICK / 10)
+                self._home, self._me, server, nodes, lambda: self._closing.wait(_TICK / 10)
             )
             self._reach(self._home.access(url(self._me.address, CLIENT)))
 
@@ -172,6 +181,8 @@ class Keeper:
                 self._reach(self._me.store)
             if self._due(_LOOK):
                 self._look()
+            if self._home.signs() and self._due(_SWEEP):
+                self._sweep()
 
     def _due(self, seconds: float) -> bool:
         """Once in so many seconds."""
@@ -214,8 +225,27 @@ class Keeper:
 
     def _reach(self, store: StoreAccess) -> None:
         self._me = replace(self._me, store=store)
-        self._etcd.reach(access(store))
+        self._etcd.reach(access(self._asked(store)))
         self._moved(store)
+
+    def _asked(self, store: StoreAccess) -> StoreAccess:
+        """How the keeper itself asks it."""
+        return self._home.root(*store.endpoints) if self._home.signs() else store
+
+    def _sweep(self) -> None:
+        """Who has left, or never came, may nothing in the store any more."""
+        users = rights.admitted(self._etcd)
+        there = {item.key for item in self._etcd.read([keys.NODES, keys.ADMITTED], [keys.IDENTITY]).items}
+        if keys.IDENTITY not in there:
+            # It is being rebuilt, and its nodes are on their way.
+            return
+        coming = {ident for ident in users if f"{keys.ADMITTED}{ident}" in there}
+        nodes = {ident for ident in users if keys.node(ident) in there}
+        for ident in coming & nodes:
+            self._etcd.transact({}, [f"{keys.ADMITTED}{ident}"])
+        for ident in users - coming - nodes:
+            rights.dismiss(self._etcd, ident)
+            log.info("node %s is not in the cluster: it has no rights in its store any more", ident[:12])
 
     def _authority(self) -> authority.Authority:
         return authority.Authority(self._home.read("ca.pem"), self._home.read("ca.key"))
@@ -252,13 +282,18 @@ class Keeper:
                 if ident == node.id or name == node.name or address == node.address:
                     raise Conflict(f"there is a node {node.name} at {node.address} in the cluster already")
             signed = self._authority().sign(request, address, timedelta(seconds=self._home.life), authority.now())
-            answer: Body = {"cert": signed}
+            answer: Body = {"cert": signed, "password": self._let_in(ident)}
             there = self._make_room(peers.listed(self._etcd))
             answer["endpoints"] = list(peers.endpoints(there))
             if not body.get("client") and sum(not one.learner for one in there) < int(told["members"]):
                 answer["initial"] = peers.add(self._etcd, ident, address)
-                answer["key"] = self._home.read("ca.key")
+                answer |= {name: self._home.read(name) for name in KEEPERS}
             return answer
+
+    def _let_in(self, ident: str) -> str:
+        """The node has rights in the store, and some time to become one; its password there."""
+        self._etcd.transact({f"{keys.ADMITTED}{ident}": ""}, lease=self._etcd.grant(_COMING))
+        return rights.admit(self._etcd, self._home.read("root.secret"), ident)
 
     def _make_room(self, there: list[peers.Peer]) -> list[peers.Peer]:
         """Only one member learns at a time, and one that never finished would be in all others' way."""
@@ -276,4 +311,4 @@ class Keeper:
         return None
 
     def _nodes(self) -> list[Node]:
-        return [decode(Node, item.value) for item in self._etcd.list(f"{keys.SHARED}node/").items]
+        return [decode(Node, item.value) for item in self._etcd.list(keys.NODES).items]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import Event, Lock, RLock, Thread
 from typing import TypeVar
 
-from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
+from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing, told
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.fitting import Fitting, Paths, measured
 from bascule.cluster.following import Following
@@ -53,7 +53,8 @@ class Member:
         self._pinned: dict[str, float] = {}
         self._following: dict[str, Following] = {}
         self._common: Commons | None = None
-        self._reaper, self._ring = reaping.Reaper(), sealing.Turning()
+        self._out: set[str] = set()
+        self._ring = sealing.Turning()
         self._fitting = Fitting()
         self._paths = Paths(shared, timing.repair, self._rethink)
         self.services = Services(shared)
@@ -162,11 +163,12 @@ class Member:
             sealing.introduce(common, self.shared, self.me)
         self.take_over(common)
         common.look()
+        reaping.declare(common)
+        self._heed(common)
         for one in list(self._following.values()):
             if one.hear():
                 self._again(one.network)
         self._speak(common)
-        self._reaper.reap(common)
         self.services.turn(common)
         self._ring.turn(common, self.shared, self.timing.turn)
 
@@ -210,9 +212,9 @@ class Member:
         self._wake.set()
         raise Unavailable("cluster store: it was lost and is there again")
 
-    def bare(self, work: Callable[[Etcd], T]) -> T:
+    def bare(self, work: Callable[[Etcd], T], store: StoreAccess | None = None) -> T:
         """*work*, with a client that does not look for the cluster's identity."""
-        etcd = Etcd(access(self.me.store))
+        etcd = Etcd(access(store or self.me.store))
         try:
             return work(etcd)
         finally:
@@ -227,11 +229,12 @@ class Member:
                 self._again(network)
         self._wake.set()
 
-    def rebuild(self) -> Rebuilt:
-        """See `rebuilding`.  Others notice within a lease's time that the store is not what it was."""
+    def rebuild(self, store: StoreAccess) -> Rebuilt:
+        """See `rebuilding`; *store* is how all of it is written.  Others notice within a lease's time that it is
+        not what it was."""
         patience = self.timing.lease * 2 + 10.0
         wait = lambda: self._closing.wait(0.2)  # noqa: E731
-        return self.bare(lambda etcd: rebuilding.rebuild(etcd, self.me, self.shared, wait, patience))
+        return self.bare(lambda etcd: rebuilding.rebuild(etcd, self.me, self.shared, wait, patience), store)
 
     def _look_after(self, now: float) -> None:
         """What somebody else did to our networks is put right; links are looked at more often than all else."""
@@ -252,7 +255,7 @@ class Member:
                 if not self.bare(self._rebuilt):
                     raise
                 self._common = self._reached()
-            self._settle_blocks(self._common)
+            networks.settle_blocks(self._common, self.shared)
             self._measure()
             sealing.introduce(self._common, self.shared, self.me)
         return self._common
@@ -316,7 +319,16 @@ class Member:
             self._unfollow(ident)
             self.shared.drop(ident)
             # It may have been removed while others took us for dead.
-            reaping.take_out_of(common.etcd, ident, self.me.id)
+            told.take_out(common.etcd, self.me.id, ident)
+            blocks.give_back(common.etcd, blocks.of(common.etcd, self.me.id, ident))
+
+    def _heed(self, common: Commons) -> None:
+        """What nodes that are down have counts for nothing, and what those have that came back counts again."""
+        out = common.out()
+        if out != self._out:
+            self._out = out
+            for one in self._following.values():
+                one.all_again()
 
     # ---- endpoints
 
@@ -374,25 +386,13 @@ class Member:
             # One of them may be for an endpoint that is not there yet.
             self._again(network)
         elif idle and self.shared.give_back(network, idle):
-            mine = blocks.held(common.etcd, network, self.me.id)
+            mine = blocks.of(common.etcd, self.me.id, network)
             blocks.give_back(common.etcd, [b for b in mine if b.range in idle])
 
     def _part(self, common: Commons, network: str) -> None:
         """Nothing of the network is on this host any more: others may have its addresses."""
         if self.shared.network(network) is not None and self.shared.give_back(network):
-            if network not in self._following:
-                # What was here went while there was no daemon, with the host's power for one.
-                reaping.take_out_of(common.etcd, network, self.me.id)
-            blocks.give_back(common.etcd, blocks.held(common.etcd, network, self.me.id))
+            told.take_out(common.etcd, self.me.id, network)
+            blocks.give_back(common.etcd, blocks.of(common.etcd, self.me.id, network))
             self._unfollow(network)
             self.shared.forget(network)
-
-    def _settle_blocks(self, common: Commons) -> None:
-        """What a crash or an outage left: blocks that are ours in the store and not here, and the other way."""
-        own = {(net.id, b) for net in self.shared.networks() if net.tunnel for b in net.tunnel.blocks}
-        mine = [b for b in blocks.everywhere(common.etcd) if b.node == self.me.id]
-        blocks.give_back(common.etcd, [b for b in mine if (b.network, b.range) not in own])
-        for network, block in own - {(b.network, b.range) for b in mine}:
-            ours = blocks.hold(common.etcd, network, block, self.me.id)
-            if not ours and not self.shared.give_back(network, [block]):
-                log.error("network %s: %s is another host's by now, and addresses in it are here", network, block)

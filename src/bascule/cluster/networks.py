@@ -1,16 +1,16 @@
 """Networks of the cluster: made and removed by compare-and-set, and addresses for this host's endpoints on them."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bascule.cluster import blocks, keys, sealing
+from bascule.cluster import blocks, keys, sealing, told
 from bascule.cluster.commons import Commons
 from bascule.drivers import overlay
 from bascule.engine.shared import Shared
 from bascule.ipam.blocks import has_room, pick_vni
 from bascule.model.addresses import Family, IPAddress, family
-from bascule.model.cluster import Ledger, Remote, Tunnel
-from bascule.model.codec import decode
+from bascule.model.cluster import Ledger, Tunnel
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Forbidden, Unavailable
 from bascule.model.network import Network
@@ -18,8 +18,10 @@ from bascule.model.service import entry
 from bascule.model.spans import clash, span
 
 LEDGER = "networks"
+log = logging.getLogger("bascule.cluster")
 # How often a transaction is tried that somebody else was faster than.
 _TRIES = 30
+_AT_ONCE = 100
 
 
 def _overlap(net: Network, others: list[Network]) -> bool:
@@ -63,33 +65,35 @@ def plain(net: Network) -> Network:
 
 
 def withdraw(common: Commons, net: Network) -> None:
-    """*net* is no network of the cluster any more.  Raises Forbidden where a node that may come back is on it."""
+    """*net* is no network of the cluster any more.  What nodes that are down have of it they take back when they
+    come.  Raises Forbidden where a node that may come back is on it."""
     for _ in range(_TRIES):
         known = common.shared.get(Network, net.id)
         if known is None:
             return
         now = blocks.listed(common.etcd, net.id)
-        mine = [block for block in now.blocks if block.node == common.me.id]
         nodes = common.nodes()
         others = {block.node for block in now.blocks} - {common.me.id}
         there = sorted(nodes[ident].name for ident in others if ident in nodes and common.state(ident) != "down")
-        busy = [decode(Remote, item.value).name for item in common.etcd.list(keys.endpoints(net.id)).items]
+        busy = [one.name for one in told.read(common.etcd, net.id, common.me.id) if one.node not in common.out()]
         if there or any(map(entry, busy)):
             # Who has addresses of it and nobody on it is about to let go; so is who publishes a service's ports.
             raise (blocks.Held if all(map(entry, busy)) else Forbidden)(
                 f"error while removing network: network {net.name} has active endpoints on {', '.join(there)}"
             )
-        left = [block for block in now.blocks if block.node != common.me.id]
-        blocks.give_back(common.etcd, [*mine, *left])
+        blocks.give_back(common.etcd, [b for b in now.blocks if b.node == common.me.id or blocks.held(b)])
         ledger = common.shared.get(Ledger, LEDGER)
         generation = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)
         if common.shared.attempt(
             put=[generation],
             delete=[known],
             unchanged=[known, *([ledger] if ledger else [])],
-            expected={blocks.ledger_key(net.id): now.ledger},
+            expected={keys.block_ledger(net.id): now.ledger},
         ):
-            common.etcd.transact({}, [blocks.ledger_key(net.id)])
+            lines = [item.key for item in common.etcd.list(keys.told(net.id)).items]
+            for start in range(0, len(lines), _AT_ONCE):
+                common.etcd.transact({}, lines[start : start + _AT_ONCE])
+            common.etcd.transact({}, [keys.block_ledger(net.id)])
             return
         common.shared.refresh()
     raise Unavailable(f"network {net.name}: others change the cluster's networks all the time")
@@ -124,3 +128,14 @@ def provide(common: Commons, shared: Shared, net: Network, spec: EndpointSpec) -
                 continue  # It is wrong by itself, and the engine says so.
             choose = blocks.exactly(what, pool)
         shared.grant(net.id, [blocks.take(common.etcd, net, common.me.id, choose)])
+
+
+def settle_blocks(common: Commons, shared: Shared) -> None:
+    """What a crash or an outage left: blocks that are ours in the store and not here, and the other way."""
+    own = {(net.id, b) for net in shared.networks() if net.tunnel for b in net.tunnel.blocks}
+    mine = blocks.of(common.etcd, common.me.id)
+    blocks.give_back(common.etcd, [b for b in mine if (b.network, b.range) not in own])
+    for network, block in own - {(b.network, b.range) for b in mine}:
+        ours = blocks.hold(common.etcd, network, block, common.me.id)
+        if not ours and not shared.give_back(network, [block]):
+            log.error("network %s: %s is another host's by now, and addresses in it are here", network, block)

@@ -82,12 +82,12 @@ def remove(etcd: Etcd, peer: Peer) -> None:
 
 def withdraw(home: Home, at: Sequence[str], address: IPAddress) -> None:
     """The host at *address* has no member of the store, which is asked at *at*.  Its own is not asked."""
-    etcd = Etcd(access(home.access(*at)))
+    etcd = Etcd(access(home.root(*at)))
     try:
         there = listed(etcd)
         others = [one for one in there if url(address, PEER) not in one.peer]
         if known := endpoints(others):
-            etcd.reach(access(home.access(*known)))
+            etcd.reach(access(home.root(*known)))
             for one in there:
                 if one not in others:
                     remove(etcd, one)

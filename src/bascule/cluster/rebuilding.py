@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from bascule.cluster import blocks, keys, services
+from bascule.cluster import blocks, keys, services, told
 from bascule.cluster.following import record
 from bascule.cluster.networks import LEDGER, plain
 from bascule.engine.cluster import Rebuilt
@@ -22,8 +22,6 @@ from bascule.model.errors import Conflict
 from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
-REBUILDING = f"{keys.ROOT}rebuilding"
-_PUT_IN = f"{keys.ROOT}rebuilt/"
 _AT_ONCE = 100
 
 
@@ -44,23 +42,23 @@ def _value(etcd: Etcd, key: str) -> str | None:
 def contribute(etcd: Etcd, me: Membership, shared: Shared) -> bool:
     """What is this node's own is in the store that is being rebuilt.  False, and nothing is done: there is none for
     this cluster.  *etcd* asks without looking for the identity."""
-    coming = _value(etcd, REBUILDING)
+    coming = _value(etcd, keys.REBUILDING)
     if coming is None or not same(coming, me.cluster):
         return False
-    if any(item.key == f"{_PUT_IN}{me.id}" for item in etcd.list(_PUT_IN).items):
+    if any(item.key == keys.rebuilt(me.id) for item in etcd.list(keys.REBUILT).items):
         return True
     for net in shared.networks():
         etcd.transact({keys.network(net.id): encode(plain(net))}, (), {keys.network(net.id): 0})
         for block in net.tunnel.blocks if net.tunnel else ():
             if not blocks.hold(etcd, net.id, block, me.id):
                 log.error("network %s: %s is another host's by now, and addresses in it are here", net.name, block)
-        _put(
-            etcd,
-            {f"{keys.endpoints(net.id)}remote/{ep.id}": encode(record(ep, me)) for ep in shared.endpoints(net.id)},
-        )
+        mine = [record(ep, me) for ep in shared.endpoints(net.id)]
+        _put(etcd, {told.key(one): encode(one) for one in mine})
+        if mine:
+            etcd.transact(told.line(net.id, me.id, ()))
     for service in shared.services.all():
         services.put_back(etcd, service)
-    etcd.transact({f"{_PUT_IN}{me.id}": me.name})
+    etcd.transact({keys.rebuilt(me.id): me.name})
     log.warning("put what is this node's own into the store that is being rebuilt")
     return True
 
@@ -72,9 +70,9 @@ def rebuild(etcd: Etcd, me: Membership, shared: Shared, wait: Callable[[], bool]
         raise Conflict("the cluster's store has not lost what it had: there is nothing to rebuild")
     before = json.loads(me.cluster)
     coming = json.dumps({**before, "rebuilt": before.get("rebuilt", 0) + 1}, sort_keys=True)
-    etcd.transact({REBUILDING: coming})
+    etcd.transact({keys.REBUILDING: coming})
     nodes = shared.nodes()
-    _put(etcd, {f"{keys.SHARED}node/{node.id}": encode(node) for node in nodes})
+    _put(etcd, {keys.node(node.id): encode(node) for node in nodes})
     ring = shared.ring()
     if ring is not None:
         _put(etcd, {f"{keys.SHARED}ring/{ring.id}": encode(ring)})
@@ -83,16 +81,16 @@ def rebuild(etcd: Etcd, me: Membership, shared: Shared, wait: Callable[[], bool]
     while _missing(etcd, nodes) and time.monotonic() < deadline and not wait():
         pass
     missing = _missing(etcd, nodes)
-    done = [item.key for item in etcd.list(_PUT_IN).items]
+    done = [item.key for item in etcd.list(keys.REBUILT).items]
     for start in range(0, len(done), _AT_ONCE):
         etcd.transact({}, done[start : start + _AT_ONCE])
-    ledgers = {f"{keys.SHARED}ledger/{name}": encode(Ledger(name, time.time_ns())) for name in (LEDGER, "nodes")}
-    etcd.transact({keys.IDENTITY: coming, **ledgers}, [REBUILDING], {keys.IDENTITY: 0})
+    ledgers = {keys.ledger(name): encode(Ledger(name, time.time_ns())) for name in (LEDGER, "nodes")}
+    etcd.transact({keys.IDENTITY: coming, **ledgers}, [keys.REBUILDING], {keys.IDENTITY: 0})
     return Rebuilt(tuple(sorted(n.name for n in nodes if n not in missing)), tuple(sorted(n.name for n in missing)))
 
 
 def _missing(etcd: Etcd, nodes: Sequence[Node]) -> list[Node]:
-    there = {item.key.removeprefix(_PUT_IN) for item in etcd.list(_PUT_IN).items}
+    there = {item.key.removeprefix(keys.REBUILT) for item in etcd.list(keys.REBUILT).items}
     return [node for node in nodes if node.id not in there]
 
 

@@ -16,6 +16,7 @@ from bascule.cluster import authority
 from bascule.cluster.authority import Signed
 from bascule.cluster.door import ask, text
 from bascule.cluster.home import Home
+from bascule.model.addresses import ip_address
 from bascule.model.errors import BasculeError, Failed
 
 log = logging.getLogger("bascule.cluster")
@@ -71,6 +72,8 @@ class Renewal:
 
     def _take(self, fresh: Signed) -> None:
         self._home.write("node.pem", fresh.pem)
+        if self._home.signs():
+            authority.sign_peer(self._home, self._ident, ip_address(self._address))
         self._renewed = self._since = time.monotonic()
         log.info("this node's certificate is renewed, and good until %s", fresh.until)
 

@@ -9,15 +9,15 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bascule.cluster import keys, peers
+from bascule.cluster import keys, peers, rights
 from bascule.cluster.commons import access
 from bascule.cluster.etcd import Server
 from bascule.cluster.home import CLIENT, PEER, Home, Part, url
 from bascule.model.cluster import Membership
-from bascule.model.errors import Failed, Unavailable
+from bascule.model.errors import BasculeError, Forbidden, Unavailable
 from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
@@ -54,7 +54,7 @@ def _ask(home: Home, me: Membership, at: str) -> Seen | None:
         if said is None or json.loads(said)["id"] != json.loads(me.cluster)["id"]:
             return None
         return Seen(at, int(json.loads(said).get("rebuilt", 0)), tuple(peers.listed(etcd)))
-    except (Unavailable, Failed):
+    except BasculeError:
         return None
     finally:
         etcd.close()
@@ -72,7 +72,7 @@ def learning(seen: Seen, me: Membership) -> bool:
 
 def finish(home: Home, me: Membership, seen: Seen) -> None:
     """This host's member, which is learning, has a voice.  Raises Unavailable."""
-    etcd = Etcd(access(home.access(seen.endpoint)))
+    etcd = Etcd(access(home.root(seen.endpoint)))
     try:
         peers.promote(etcd, me.id, time.monotonic() + _PATIENCE)
     finally:
@@ -86,7 +86,7 @@ def enter_anew(home: Home, me: Membership, server: Server, seen: Seen) -> Server
     shutil.rmtree(home.path / "etcd", ignore_errors=True)
     at = peers.endpoints([one for one in seen.peers if url(me.address, PEER) not in one.peer])
     peers.withdraw(home, at, me.address)
-    etcd = Etcd(access(home.access(*at)))
+    etcd = Etcd(access(home.root(*at)))
     try:
         part = Part(me.id, me.address, peers.add(etcd, me.id, me.address), fresh=False)
         home.keep(part)
@@ -99,9 +99,11 @@ def enter_anew(home: Home, me: Membership, server: Server, seen: Seen) -> Server
     return fresh
 
 
-def stand_alone(home: Home, me: Membership, server: Server, pause: Callable[[], object]) -> Server:
-    """This host's member is the whole store, with what it has: who else was one is none any more.  The cluster's
-    identity is not in it, so nobody reads or writes it.  Raises Unavailable."""
+def stand_alone(
+    home: Home, me: Membership, server: Server, nodes: Sequence[str], pause: Callable[[], object]
+) -> Server:
+    """This host's member is the whole store, with what it has: who else was one is none any more, and *nodes* may
+    write it as before.  The cluster's identity is not in it, so nobody reads or writes it.  Raises Unavailable."""
     server.stop()
     if lost(home):
         home.keep(Part(me.id, me.address, f"{me.id}={url(me.address, PEER)}", fresh=True))
@@ -112,24 +114,30 @@ def stand_alone(home: Home, me: Membership, server: Server, pause: Callable[[], 
         server.stop()
     server.ensure()
     _answering(home, me, server, pause)
-    etcd = Etcd(access(home.access(url(me.address, CLIENT))))
+    own = url(me.address, CLIENT)
+    plain, etcd = Etcd(access(home.plain(own))), Etcd(access(home.root(own)))
     try:
+        rights.establish(plain, etcd, home.read("root.secret"), nodes)
         etcd.transact({}, [keys.IDENTITY])
         # Who lives says so anew, and by that notices that the store is another one.
         for lease in etcd.leases():
             etcd.revoke(lease)
     finally:
+        plain.close()
         etcd.close()
     return server
 
 
 def _answering(home: Home, me: Membership, server: Server, pause: Callable[[], object]) -> None:
-    etcd = Etcd(access(home.access(url(me.address, CLIENT))))
+    etcd = Etcd(access(home.plain(url(me.address, CLIENT))))
     deadline = time.monotonic() + _PATIENCE
     try:
         while True:
             try:
                 etcd.list(keys.IDENTITY)
+                return
+            except Forbidden:
+                # It asks who we are.
                 return
             except Unavailable:
                 if not server.pid or time.monotonic() >= deadline:

@@ -31,7 +31,7 @@ from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
 LEDGER = "services"
-_LEDGER = f"{keys.SHARED}ledger/{LEDGER}"
+_LEDGER = keys.ledger(LEDGER)
 # Seconds for which a service stays ours while a first endpoint is on its way to it.
 _PINNED = 10.0
 # Seconds between two tries of an entry that could not be made.
@@ -215,15 +215,15 @@ def _make(common: Commons, net: Network, wanted: Wanted) -> bool:
         ident, net.id, wanted.name, wanted.mode, wanted.ports or (), bool(wanted.keep), addresses, (common.me.id,)
     )
     put = {_key(ident): encode(made), _LEDGER: encode(Ledger(LEDGER, ledger))}
-    put |= {blocks.key(net.id, ip_network(a)): _held_by(ident) for a in addresses}
+    put |= {blocks.held_key(net.id, ip_network(a)): _held_by(ident) for a in addresses}
     expected = {_key(ident): 0, _LEDGER: ledger}
     there = etcd.list(keys.network(net.id)).items
     if not there:
         raise Failed(f"network {net.name} is not there any more")
     expected[keys.network(net.id)] = there[0].revision
     if addresses:
-        put[blocks.ledger_key(net.id)] = str(now.ledger)
-        expected[blocks.ledger_key(net.id)] = now.ledger
+        put[keys.block_ledger(net.id)] = str(now.ledger)
+        expected[keys.block_ledger(net.id)] = now.ledger
     done = etcd.transact(put, (), expected) is not None
     common.shared.refresh()
     return done
@@ -245,7 +245,7 @@ def _check_ports(others: Iterable[Service], wanted: Wanted) -> None:
 def put_back(etcd: Etcd, service: Service) -> None:
     """A store that lost the service has it again, with its addresses, unless another put it in."""
     put = {_key(service.id): encode(service)}
-    put |= {blocks.key(service.network, ip_network(a)): _held_by(service.id) for a in service.addresses}
+    put |= {blocks.held_key(service.network, ip_network(a)): _held_by(service.id) for a in service.addresses}
     etcd.transact(put, (), dict.fromkeys(put, 0))
 
 
@@ -259,7 +259,7 @@ def drop(common: Commons, ident: str, nodes: Iterable[str]) -> None:
         if left:
             done = common.shared.attempt([replace(there, nodes=left)], unchanged=[there])
         else:
-            held = [blocks.key(there.network, ip_network(a)) for a in there.addresses]
+            held = [blocks.held_key(there.network, ip_network(a)) for a in there.addresses]
             expected = {_key(ident): common.shared.revision(there)}
             done = common.etcd.transact({}, [_key(ident), *held], expected) is not None
         if not done or not left:

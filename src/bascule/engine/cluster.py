@@ -144,6 +144,11 @@ class Cluster(Protocol):
         Raises Conflict where the store is somebody else's, Unavailable."""
         ...
 
+    def rights(self, users: Sequence[str], founder: str) -> Sequence[str]:
+        """The lines by which the administrator of an etcd lets each of its *users* be a host of the cluster, and
+        *founder* of them its first.  Also where this host is no member."""
+        ...
+
 
 class NoCluster:
     """A host of its own."""
@@ -188,4 +193,7 @@ class NoCluster:
         raise Unavailable(NOT_IN)
 
     def invitation(self, *, rotate: bool = False) -> Invitation:
+        raise Unavailable(NOT_IN)
+
+    def rights(self, users: Sequence[str], founder: str) -> Sequence[str]:
         raise Unavailable(NOT_IN)

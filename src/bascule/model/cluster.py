@@ -91,6 +91,14 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
+class Down:
+    """The node *id* is down, says *by*, another.  It counts only while there is no Alive of that node."""
+
+    id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """Written by whoever adds or takes something of which there is one in the cluster, so that two who do it at the
     same time notice.  *id* says what."""

@@ -1,7 +1,8 @@
 """A store that several hosts share: a prefix of etcd, an object a key, read from memory.
 
-`PREFIX<kind>/<id>` has the object's JSON (model/codec.py) with one key more, `place`: the revision and the number
-within its commit at which it came, because etcd gives everything of a transaction the same revision.
+`PREFIX<kind>/<id>`, or another path that ends so, has the object's JSON (model/codec.py) with one key more,
+`place`: the revision and the number within its commit at which it came, because etcd gives everything of a
+transaction the same revision.
 
 What others commit comes by a watch.  On any loss of it all is listed again and compared with what is in memory, so
 that whoever listens hears the difference and never that something was missed.  Docs/decisions/030.
@@ -9,16 +10,16 @@ that whoever listens hears the difference and never that something was missed.  
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, RLock, Thread
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bascule.model.codec import decode, encode
 from bascule.model.errors import BasculeError, Failed
-from bascule.store.etcdclient import Etcd, Lost, Watch
+from bascule.store.etcdwatch import Lost
 from bascule.store.etcdwire import Gone, Item, Listing
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import KINDS, Storable, T
@@ -27,6 +28,30 @@ Tell = Callable[[Sequence[Storable], Sequence[Storable]], None]
 """Called with what came or changed, and with what went."""
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class Watching(Protocol):
+    """See `etcdwatch.Watch`."""
+
+    def __iter__(self) -> Iterator[tuple[int, list[Item | Gone]]]: ...
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """What a store needs of `etcdclient.Etcd`."""
+
+    def list(self, prefix: str) -> Listing: ...
+    def watch(self, prefix: str, after: int) -> Watching: ...
+    def transact(
+        self, put: Mapping[str, str], delete: Sequence[str], expected: Mapping[str, int], lease: int, /
+    ) -> int | None: ...
+
+
+def by_kind(value: Storable) -> str:
+    """Where an object is below its store's prefix: its kind and its id."""
+    return f"{type(value).__name__.lower()}/{value.id}"
+
+
 # Seconds before a lost watch is tried again.
 _PAUSE = 0.2
 log = logging.getLogger(__name__)
@@ -48,11 +73,26 @@ class _New(NamedTuple):
 
 class EtcdStore:
     """The store below *prefix*, which ends in a slash; any thread may call it.  Raises Unavailable when etcd
-    cannot be read at the start, Failed when what is there cannot be; later, reading never fails and never waits."""
+    cannot be read at the start, Failed when what is there cannot be; later, reading never fails and never waits.
 
-    def __init__(self, etcd: Etcd, prefix: str, *, pause: float = _PAUSE) -> None:
+    *path* is where an object is below the prefix; its kind and id are the end of that.  Not *strict*: an object
+    that cannot be read, or is not where it says that it belongs, is left out, and said so once.
+    """
+
+    def __init__(
+        self,
+        etcd: Source,
+        prefix: str,
+        *,
+        pause: float = _PAUSE,
+        path: Callable[[Storable], str] = by_kind,
+        strict: bool = True,
+    ) -> None:
         self._etcd = etcd
         self._prefix = prefix
+        self._path = path
+        self._strict = strict
+        self._wrong: set[str] = set()
         self._pause = pause
         self._lock = RLock()
         self._mirror = MemoryStore()
@@ -63,9 +103,8 @@ class EtcdStore:
         """Whether etcd has been seen at an earlier revision than before: then nothing is taken from it any more."""
         self._listeners: list[Tell] = []
         self._closing = Event()
-        self._watch: Watch | None = None
-        listing = etcd.list(prefix)
-        self._relist(listing)
+        self._watch: Watching | None = None
+        listing = self._relist()
         self._listed: int | None = listing.revision
         self._thread = Thread(target=self._follow, name="store-watch", daemon=True)
         self._thread.start()
@@ -135,7 +174,7 @@ class EtcdStore:
 
     def refresh(self) -> None:
         """What this store has is what etcd has, by quorum.  Raises Unavailable."""
-        self._relist(self._etcd.list(self._prefix))
+        self._relist()
 
     def on_change(self, tell: Tell) -> None:
         """Call *tell* with each difference from now on, those of our own commits among them.  In the order of their
@@ -146,7 +185,7 @@ class EtcdStore:
     # ---- keys and bodies
 
     def _key(self, value: Storable) -> str:
-        return f"{self._prefix}{type(value).__name__.lower()}/{value.id}"
+        return f"{self._prefix}{self._path(value)}"
 
     def _seen(self, value: Storable) -> int:
         known = self._known.get(self._key(value))
@@ -169,11 +208,26 @@ class EtcdStore:
                 placed[key] = (value, place, text)
             return placed
 
-    def _read(self, item: Item) -> _New:
-        kind = KINDS.get(item.key.removeprefix(self._prefix).partition("/")[0])
+    def _read(self, items: Iterable[Item]) -> list[_New]:
+        found = []
+        for item in items:
+            try:
+                found.append(self._read_one(item))
+            except BasculeError as refusal:
+                if self._strict:
+                    raise
+                if item.key not in self._wrong:
+                    log.warning("what another host says is left out: %s: %s", item.key, refusal)
+                self._wrong.add(item.key)
+        return found
+
+    def _read_one(self, item: Item) -> _New:
+        kind = KINDS.get(item.key.split("/")[-2])
         if kind is None:
             raise Failed(f"cluster store: {item.key}: an object of an unknown kind")
         value: Storable = decode(kind, item.value)
+        if not self._strict and self._key(value) != item.key:
+            raise Failed("it is not where it says that it belongs")
         place = json.loads(item.value).get("place")
         if not isinstance(place, list) or len(place) != 2:
             place = [item.created, 0]
@@ -224,13 +278,15 @@ class EtcdStore:
             values = [value for _, key in there if (value := self._known[key].value) is not None]
             self._mirror.commit(values, values)
 
-    def _relist(self, listing: Listing) -> None:
-        """What is in memory and not in *listing* has gone, unless it came after it."""
+    def _relist(self) -> Listing:
+        """All is read: what is in memory and not there has gone, unless it came after it."""
         with self._lock:
-            if listing.revision < self._revision:
-                self.set_back = True
-                raise Failed(f"cluster store: {self._prefix}: it was set back to an earlier time")
-        new = sorted(map(self._read, listing.items), key=lambda one: (one.kept.place, one.key))
+            before = self._revision
+        listing = self._etcd.list(self._prefix)
+        if listing.revision < before:
+            self.set_back = True
+            raise Failed(f"cluster store: {self._prefix}: it was set back to an earlier time")
+        new = sorted(self._read(listing.items), key=lambda one: (one.kept.place, one.key))
         there = {key for key, _ in new}
         with self._lock:
             marks = [key for key, k in self._known.items() if k.value is None and k.revision <= listing.revision]
@@ -244,6 +300,7 @@ class EtcdStore:
                 if self._known[key].value is None:
                     del self._known[key]
             self._revision = max(self._revision, listing.revision)
+        return listing
 
     # ---- the watch's thread
 
@@ -267,9 +324,7 @@ class EtcdStore:
     def _follow_one(self) -> None:
         listed, self._listed = self._listed, None
         if listed is None:
-            listing = self._etcd.list(self._prefix)
-            self._relist(listing)
-            listed = listing.revision
+            listed = self._relist().revision
         watch = self._etcd.watch(self._prefix, listed)
         with self._lock:
             self._watch = watch
@@ -277,10 +332,7 @@ class EtcdStore:
             if self._closing.is_set():
                 return
             for _, events in watch:
-                new = []
-                for event in events:
-                    if isinstance(event, Item):
-                        new.append(self._read(event))
+                new = self._read(event for event in events if isinstance(event, Item))
                 self._learn(new, [event for event in events if isinstance(event, Gone)])
         finally:
             with self._lock:

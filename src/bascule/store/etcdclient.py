@@ -7,29 +7,31 @@ deadline.  Why not gRPC, and what the gateway cannot do: docs/decisions/030.
 import builtins
 import http.client
 import json
-import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import urlsplit
 
-from bascule.model.errors import Failed, Invalid, Unavailable
+from bascule.model.errors import BasculeError, Failed, Forbidden, Invalid, Unavailable
 from bascule.store import etcdwire as wire
-from bascule.store.etcdwire import Body, Gone, Item, Listing
+from bascule.store.etcdwatch import Lost, Watch
+from bascule.store.etcdwire import Body, Item, Listing
 from bascule.store.tls import told
 
 # google.golang.org/grpc/codes: those that another member, or the same one a moment later, may answer better.
 _DEADLINE_EXCEEDED, _UNAUTHENTICATED, _UNAVAILABLE = 4, 16, 14
+_DENIED = 7
 # One member's share of the deadline: one that is cut off from the others hangs without a word.
 _TRY = 2.0
 _PAUSE = 0.05
+# What etcd's gateway says then, in plain text.
+_NAMED = b"CommonName of client"
+_AUTHENTICATE = "/v3/auth/authenticate"
 # etcd's --max-txn-ops.
 MOST_OPERATIONS = 128
-# A peer that vanished without a word is told by the kernel after about a dozen seconds.
-_ALIVE = ((socket.TCP_KEEPIDLE, 6), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
 
 Server = tuple[str, int, bool]
 """Host, port, and whether it is spoken to by TLS."""
@@ -51,10 +53,6 @@ class Access:
 
 class Replaced(Unavailable):
     """What answers is not the store that was joined: it was wiped, or set back, or is another cluster's."""
-
-
-class Lost(Exception):
-    """A watch has ended, whyever: list again, compare, and watch from there."""
 
 
 class Etcd:
@@ -80,6 +78,7 @@ class Etcd:
             raise Invalid("no endpoint of the cluster store is given")
         with self._lock:
             self._access, self._tls, self._servers, self._first = access, tls, servers, 0
+            self._token = ""
         self.close()
 
     # ---- what is asked
@@ -90,11 +89,24 @@ class Etcd:
 
     def list(self, prefix: str, *, serializable: bool = False) -> Listing:
         """Everything below *prefix*.  *serializable*: as one member has it: needs no quorum, may be old."""
-        look = {"request_range": {**wire.below(prefix), "serializable": serializable}}
-        answer = self._ask("/v3/kv/txn", {"compare": self._guards(), "success": [look]})
-        if not answer.get("succeeded"):
-            raise self._replaced()
-        return Listing(wire.revision(answer), tuple(wire.found(answer)))
+        return self.read([prefix], serializable=serializable)
+
+    def read(
+        self, prefixes: Sequence[str] = (), keys: Sequence[str] = (), *, serializable: bool = False
+    ) -> Listing:
+        """Everything below each of *prefixes*, and *keys*; together as of the revision that is told, unless they
+        are more than one transaction takes: then what came later may be among it."""
+        ranges = [*map(wire.below, prefixes), *({"key": wire.b64(key)} for key in keys)]
+        looks = [{"request_range": {**one, "serializable": serializable}} for one in ranges]
+        first, items = 0, list[Item]()
+        for start in range(0, len(looks), MOST_OPERATIONS):
+            body = {"compare": self._guards(), "success": looks[start : start + MOST_OPERATIONS]}
+            answer = self._ask("/v3/kv/txn", body)
+            if not answer.get("succeeded"):
+                raise self._replaced()
+            first = first or wire.revision(answer)
+            items += wire.found(answer)
+        return Listing(first, tuple(items))
 
     def transact(
         self,
@@ -120,7 +132,7 @@ class Etcd:
             "success": operations,
             "failure": [{"request_range": {"key": wire.b64(key)}} for key in keys],
         }
-        answer, again = self._ask_counted("/v3/kv/txn", body)
+        answer, again = self._ask_counted("/v3/kv/txn", body, time.monotonic() + self._access.deadline)
         if answer.get("succeeded"):
             return wire.revision(answer)
         if self._guard and self._guard not in ((one.key, one.value) for one in wire.found(answer)):
@@ -151,16 +163,18 @@ class Etcd:
         """All that have not ended, whosever they are."""
         return [int(one["ID"]) for one in self._ask("/v3/lease/leases", {}).get("leases", ())]
 
-    def watch(self, prefix: str, after: int) -> "Watch":
+    def watch(self, prefix: str, after: int) -> Watch:
         """What changes below *prefix* later than revision *after*."""
         deadline = time.monotonic() + self._access.deadline
         body = {**wire.below(prefix), "start_revision": str(after + 1)}
         # Without a leader, a member cut off from the others would keep its watchers waiting, in silence.
         headers = {"Grpc-Metadata-hasleader": "true"}
+        token = self._token
         _, connection, response, _ = self._send("/v3/watch", {"create_request": body}, deadline, headers)
         if response.status != http.client.OK:
             connection.close()
-            raise Unavailable(f"cluster store: watch: {response.status} {response.reason}")
+            self._forget(token)
+            raise Lost(f"{response.status} {response.reason}")
         return Watch(connection, response)
 
     def close(self) -> None:
@@ -174,20 +188,39 @@ class Etcd:
         """About etcd's own members: *what* is list, add, promote or remove.  Raises Failed, Unavailable."""
         return self._ask(f"/v3/cluster/member/{what}", body)
 
+    def auth(self, what: str, body: Body) -> Body:
+        """About users, roles and their rights: *what* is the end of the gateway's path.  Raises Failed, Forbidden,
+        Unavailable."""
+        return self._ask(f"/v3/auth/{what}", body)
+
+    def asks_who(self) -> bool:
+        """Whether etcd's authentication is on.  Raises Forbidden where it is and does not know us."""
+        try:
+            self._login(time.monotonic() + self._access.deadline)
+        except _NotAsked:
+            return False
+        return True
+
     # ---- how
 
     def _ask(self, path: str, body: Body) -> Body:
-        return self._ask_counted(path, body)[0]
+        return self._ask_counted(path, body, time.monotonic() + self._access.deadline)[0]
 
-    def _ask_counted(self, path: str, body: Body) -> tuple[Body, bool]:
-        """The answer, and whether an earlier try may have been heard.  Raises Unavailable at the deadline."""
-        deadline = time.monotonic() + self._access.deadline
-        again, fresh = False, False
+    def _ask_counted(self, path: str, body: Body, deadline: float) -> tuple[Body, bool]:
+        """The answer, and whether an earlier try may have been heard.  Raises Unavailable at *deadline*."""
+        again = False
         while True:
+            token = self._token
             server, connection, response, doubtful = self._send(path, body, deadline)
             again = again or doubtful
             try:
-                answer = json.loads(response.read())
+                text = response.read()
+                if text.startswith(_NAMED):
+                    connection.close()
+                    raise Failed(
+                        "cluster store: where users have passwords it takes no certificate with a common name"
+                    )
+                answer = json.loads(text)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
                 why: str = told(error)
@@ -197,11 +230,13 @@ class Etcd:
                 if not code:
                     return answer, again
                 why = answer.get("error", "") or answer.get("message", "")
-                if _token_is_old(code, why) and self._access.user and not fresh:
-                    self._token, fresh = "", True
-                    continue
+                if _token_is_old(code, why) and self._access.user:
+                    # Tokens end when they are not used, and with the member that has them in memory.
+                    self._forget(token)
+                    if time.monotonic() + _PAUSE < deadline:
+                        continue
                 if code not in (_DEADLINE_EXCEEDED, _UNAVAILABLE):
-                    raise _refusal(path, code, why)
+                    raise _refusal(path, code, why, self._access.user)
             again = True
             self._next(server)
             if time.monotonic() + _PAUSE >= deadline:
@@ -214,10 +249,10 @@ class Etcd:
         """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
         Raises Unavailable at the deadline."""
         sent = {"Content-Type": "application/json", **(headers or {})}
-        if self._access.user and path != "/v3/auth/authenticate":
-            sent["Authorization"] = self._login()
         why, doubtful = "no time was left", False
         while (left := deadline - time.monotonic()) > 0:
+            if self._access.user and path != _AUTHENTICATE:
+                sent["Authorization"] = self._login(deadline)
             server, connection = self._connection()
             try:
                 _patience(connection, min(left, _TRY))
@@ -225,8 +260,12 @@ class Etcd:
                 return server, connection, connection.getresponse(), doubtful
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
+                if isinstance(error, TimeoutError):
+                    # A token says at which revision of the log it was given, and etcd waits for that: one that
+                    # lost its data in silence.
+                    self._forget(sent.get("Authorization", ""))
                 doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
-                why = told(error)
+                why = told(error, peer=server[0])
                 self._next(server)
                 time.sleep(min(_PAUSE, max(0.0, deadline - time.monotonic())))
         raise Unavailable(f"cluster store: {path.removeprefix('/v3/')}: {why}")
@@ -257,54 +296,35 @@ class Etcd:
         for connection in dead:
             connection.close()
 
-    def _login(self) -> str:
+    def _login(self, deadline: float) -> str:
         if not self._token:
             body = {"name": self._access.user, "password": self._access.password}
-            self._token = str(self._ask("/v3/auth/authenticate", body)["token"])
+            self._token = str(self._ask_counted(_AUTHENTICATE, body, deadline)[0]["token"])
         return self._token
 
-
-class Watch:
-    """Changes, batch by batch as they were committed.  Closed by whoever is done with it, from any thread."""
-
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._connection = connection
-        self._response = response
-        self._socket = connection.sock
-        if self._socket is not None:
-            self._socket.settimeout(None)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _ALIVE:
-                self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
-
-    def __iter__(self) -> Iterator[tuple[int, list[Item | Gone]]]:
-        """Each batch with the revision up to which it tells.  Raises Lost at the end, however that came."""
-        while True:
-            try:
-                line = self._response.readline()
-                answer = json.loads(line)
-            except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-                raise Lost(str(error)) from error
-            result = answer.get("result")
-            if result is None or result.get("canceled"):
-                raise Lost(str((result or answer).get("cancel_reason") or answer.get("error") or "compacted"))
-            if events := result.get("events"):
-                yield wire.revision(result), [wire.event(event) for event in events]
-
-    def close(self) -> None:
-        """The iteration ends with Lost.  Again: nothing."""
-        if self._socket is not None:
-            with suppress(OSError):
-                # Closing alone does not wake a thread that reads.
-                self._socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+    def _forget(self, token: str) -> None:
+        """*token* is good for nothing any more; another thread may have a new one by now."""
+        if self._token == token:
+            self._token = ""
 
 
 class _NotThere(Failed):
     """What was named is not there."""
 
 
-def _refusal(path: str, code: int, why: str) -> Failed:
+class _NotAsked(Failed):
+    """We said who we are, and etcd does not ask."""
+
+
+def _refusal(path: str, code: int, why: str, user: str) -> BasculeError:
+    if "authentication is not enabled" in why:
+        return _NotAsked(f"cluster store: there is a user for it, {user}, and its authentication is not enabled")
+    if path == _AUTHENTICATE and "authentication failed" in why:
+        return Forbidden(f"cluster store: it knows no user {user} with this password")
+    if "user name is empty" in why:
+        return Forbidden("cluster store: it serves nobody without a name and a password")
+    if code == _DENIED:
+        return Forbidden(f"cluster store: {path.removeprefix('/v3/')}: user {user} has no right to that")
     kind = _NotThere if code == 5 else Failed
     return kind(f"cluster store: {path.removeprefix('/v3/')}: {why}")
 
@@ -321,7 +341,8 @@ def _context(access: Access) -> ssl.SSLContext | None:
         if access.cert:
             context.load_cert_chain(access.cert, access.key or None)
     except OSError as error:
-        raise Invalid(f"certificates of the cluster store: {error}") from error
+        files = ", ".join(filter(None, (access.ca, access.cert, access.key)))
+        raise Invalid(f"certificates of the cluster store: {files}: {error.strerror or error}") from error
     return context
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, get_args
 
-from bascule.model.cluster import Alive, Ledger, Membership, Node, Remote, Ring
+from bascule.model.cluster import Alive, Down, Ledger, Membership, Node, Remote, Ring
 from bascule.model.container import Container, Image, Volume
 from bascule.model.endpoint import Endpoint
 from bascule.model.network import Network
@@ -11,7 +11,7 @@ from bascule.model.sandbox import Sandbox
 from bascule.model.service import Service
 
 Local = Network | Endpoint | Sandbox | Container | Image | Volume
-Shared = Membership | Node | Alive | Ledger | Remote | Service | Ring
+Shared = Membership | Node | Alive | Down | Ledger | Remote | Service | Ring
 Storable = Local | Shared
 T = TypeVar(
     "T",
@@ -24,6 +24,7 @@ T = TypeVar(
     Membership,
     Node,
     Alive,
+    Down,
     Ledger,
     Remote,
     Service,

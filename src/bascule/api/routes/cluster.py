@@ -56,6 +56,11 @@ def token(ask: Ask) -> Reply:
     return reply(shape.invitation(ask.engine.cluster.invitation()))
 
 
+def rights(ask: Ask) -> Reply:
+    users, founder = shape.users(ask.body(shape.RightsBody))
+    return reply({"Lines": list(ask.engine.cluster.rights(users, founder))})
+
+
 def rotate(ask: Ask) -> Reply:
     return reply(shape.invitation(ask.engine.cluster.invitation(rotate=True)))
 
@@ -138,6 +143,15 @@ ROUTES = (
         says="Make a store that lost everything anew, out of what the living nodes know",
         gives={200: answer.Rebuilt},
         refuses=(409, 503),
+    ),
+    Route(
+        "POST",
+        "/cluster/rights",
+        rights,
+        "json",
+        says="Tell the lines by which the administrator of an etcd lets hosts into it",
+        takes=shape.RightsBody,
+        gives={200: answer.Rights},
     ),
     Route(
         "GET",

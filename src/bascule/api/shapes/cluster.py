@@ -32,6 +32,25 @@ class MoveBody(Struct):
     Address: str | None = None
 
 
+class RightsBody(Struct):
+    """POST /cluster/rights."""
+
+    Users: list[str] | None = None
+    Founder: str | None = None
+
+
+def users(body: RightsBody) -> tuple[list[str], str]:
+    """Users of etcd, of whom the one that founds the cluster is the first where nobody is said to.  Raises
+    Invalid."""
+    asked = body.Users or []
+    if not asked or len(set(asked)) != len(asked) or not all(asked):
+        raise Invalid("users of etcd are expected, each once: one for each host")
+    founder = body.Founder or asked[0]
+    if founder not in asked:
+        raise Invalid(f"user {founder!r} is to found the cluster, and is none of {', '.join(asked)}")
+    return asked, founder
+
+
 def address(text: str | None) -> IPAddress:
     """Raises Invalid."""
     try:

@@ -52,6 +52,12 @@ class Invitation(TypedDict):
     Doors: list[str]
 
 
+class Rights(TypedDict):
+    """What is typed, line by line."""
+
+    Lines: list[str]
+
+
 class Verified(TypedDict):
     """A line for everything that is stale or missing."""
 
