@@ -154,6 +154,20 @@ def test_a_connection_lives_through_a_change_of_daemons(tmp_path: Path, echo: tu
     end(second)
 
 
+def test_who_has_let_go_of_it_begins_no_other(tmp_path: Path, echo: tuple[str, int]) -> None:
+    tmp_path.chmod(0o755)
+    first = ProxyClient(str(tmp_path))
+    port, more = free_port(), free_port()
+    first.carry("box", [tcp(port, echo)])
+    pid = first.pid()
+    first.close()
+    with pytest.raises(Unavailable, match="this daemon ends"):
+        first.carry("more", [tcp(more, echo)])
+    second = ProxyClient(str(tmp_path))
+    assert (second.pid(), list(second.keys())) == (pid, ["box"])
+    end(second)
+
+
 def test_a_killed_process_is_started_again_with_all_it_carried(proxy: ProxyClient, echo: tuple[str, int]) -> None:
     port = free_port()
     proxy.carry("box", [tcp(port, echo)])

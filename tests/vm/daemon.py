@@ -5,7 +5,9 @@ The guest's own namespace has an engine of the tests' in it, and hears all that 
 
 import base64
 import json
+import os
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,12 +71,16 @@ class Daemon:
         )
 
     def close(self) -> None:
-        """Nothing of it is left."""
+        """Nothing of it is left but what the guest takes along: a daemon that has been killed is not begun anew."""
         for sock in self._sockets:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-        self.ground.close()
+        if self.ground.alive():
+            self.ground.sweep()
+            self.ground.kill()
+        for pid in self.ground.processes():
+            os.kill(pid, signal.SIGKILL)
         DaemonGround.ip("netns", "del", NS)
 
     def end(self) -> None:

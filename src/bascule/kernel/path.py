@@ -81,7 +81,7 @@ def _answered(pinging: socket.socket, version: int, word: bytes, sizes: Some[int
         if not select.select([pinging], [], [], left)[0]:
             break
         try:
-            packet = pinging.recv(65536)
+            packet = pinging.recv(65536, socket.MSG_DONTWAIT)
         except OSError:
             continue  # A router says that one of them was too large, or that nobody is there.
         at = (packet[0] & 15) * 4 if version == 4 else 0

@@ -104,6 +104,9 @@ class ProxyClient:
             raise Unavailable(f"the proxy process does not answer: {why}") from why
 
     def _start(self) -> socket.socket:
+        if self._closed:
+            # The next daemon may have found it by now, and a second process would take its place.
+            raise Unavailable("the proxy process is let go of: this daemon ends")
         self._path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as control:
             control.bind(str(self._path))
