@@ -89,12 +89,11 @@ class Commons:
                 self._asked.pop(ident, None)
             else:
                 self._gone.setdefault(ident, now)
-        for ident, since in self._gone.items():
-            due = max(since, self._asked.get(ident, (since, False))[0]) + self._timing.grace
-            if ident in nodes and now >= due:
-                # One at a time: who is not there lets us wait.
-                self._asked[ident] = (now, self._answers(nodes[ident]))
-                return
+        # One at a time, who waits for longest: one that is not there lets us wait.
+        last = {ident: max(since, self._asked.get(ident, (since, False))[0]) for ident, since in self._gone.items()}
+        ident = min(last.keys() & nodes.keys(), key=lambda one: last[one], default="")
+        if ident and now >= last[ident] + self._timing.grace:
+            self._asked[ident] = (now, self._answers(nodes[ident]))
 
     def state(self, node: str) -> State:
         if not self.lease.healthy():
