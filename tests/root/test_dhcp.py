@@ -110,6 +110,20 @@ def test_a_client_that_dies_is_begun_again(ground: DaemonGround, server: Server)
     assert shown(ground, "box")["IPAddress"] == before["IPAddress"]
 
 
+@pytest.mark.parametrize("good", ["infinite", "30d"])
+def test_a_long_lease_is_in_nobodys_way(ground: DaemonGround, server: Server, good: str) -> None:
+    server.stop()
+    server.start(good=good)
+    network(ground)
+    ground.run("box", "lan", "sleep", "600")
+    assert (shown(ground, "box")["DriverOpts"]["bascule.dhcp.until"] == "forever") == (good == "infinite")
+    ground.run("other", "lan", "sleep", "600")
+    ground.stop()
+    ground.start()
+    ground.run("third", "lan", "sleep", "600")
+    assert len({shown(ground, name)["IPAddress"] for name in ("box", "other", "third")}) == 3
+
+
 def test_a_silent_server_is_an_error_and_leaves_nothing(ground: DaemonGround, server: Server) -> None:
     network(ground)
     server.stop()

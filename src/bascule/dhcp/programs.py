@@ -29,7 +29,8 @@ _UDHCPC_TELL = """\
 # udhcpc runs this at each event, with what it was given in the environment.
 cd "${0%/*}" || exit
 case $1 in
-bound | renew) printf '%s\\n' "$ip/${mask:-32}" "${router%% *}" "$serverid" "${lease:-0}" >new && mv new lease ;;
+# Where a server says nothing of a time, udhcpc takes it for an hour.
+bound | renew) printf '%s\\n' "$ip/${mask:-32}" "${router%% *}" "$serverid" "${lease:-3600}" >new && mv new lease ;;
 esac
 """
 

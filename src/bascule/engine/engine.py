@@ -194,7 +194,7 @@ class Engine:
 
     def status(self, net: Network) -> dict[str, str]:
         """What is not as it should be about the network; empty when all is well."""
-        return {**self.parents.status(net), **self.duplicates.status(net)}
+        return {**self.parents.status(net), **self.duplicates.status(net), **self._leasing.status(net)}
 
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
