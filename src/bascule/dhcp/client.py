@@ -71,7 +71,11 @@ class DhcpClient:
             client.awaited = False
             if client.lease:
                 return client.lease
+            answered = not client.ended
         self.release(wanted.endpoint)
+        if answered:
+            # It goes on asking only where what it was offered is in use, or the server changed its mind.
+            raise Failed(f"no address could be had on {wanted.link} within {PATIENCE:.0f} seconds")
         raise Failed(f"no DHCP server answered on {wanted.link} within {TRIES * PAUSE} seconds")
 
     def resume(self, wanted: Wanted) -> None:

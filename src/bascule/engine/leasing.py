@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
+from bascule.drivers import announce
+from bascule.drivers.parent import DETECTION
 from bascule.engine.change import Changes
 from bascule.engine.intent import Intent
-from bascule.engine.leases import DRIVER, Leases, Tell, Wanted
+from bascule.engine.leases import DRIVER, Leases, Tell, Wanted, asking
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import FAMILIES, Family
 from bascule.model.endpoint import Endpoint, Lease
@@ -35,14 +37,19 @@ def leased(net: Network) -> bool:
     return net.ipam_driver == DRIVER
 
 
+def probed(net: Network) -> bool:
+    """Whether a lease's address is asked for on the segment before it is taken."""
+    return net.options.get(DETECTION) != "off"
+
+
 def families(net: Network) -> list[Family]:
     return [v for v, spoken in zip(FAMILIES, (net.ipv4, net.ipv6), strict=True) if spoken]
 
 
-def wanted(ep: Endpoint, box: Sandbox, version: Family) -> Wanted:
+def wanted(net: Network, ep: Endpoint, box: Sandbox, version: Family) -> Wanted:
     """The identifier stays with the container on its network, so that it gets its address again after a restart."""
     client = hashlib.sha256(f"{ep.network} {box.container}".encode()).hexdigest()[:32]
-    return Wanted(ep.id, version, ep.key, ep.ifname, client, box.hostname or box.name)
+    return Wanted(ep.id, version, ep.key, ep.ifname, client, box.hostname or box.name, probed(net))
 
 
 def with_lease(ep: Endpoint, version: Family, lease: Lease | None) -> Endpoint:
@@ -66,20 +73,20 @@ def seen(kernel: Kernel, net: Network, ep: Endpoint) -> Endpoint:
     return replace(ep, addresses=(*ep.addresses, *sorted(found)[:1]))
 
 
-def agree(leases: Leases, ends: Mapping[tuple[str, Family], tuple[Endpoint, Sandbox]], hear: Tell) -> None:
+def agree(leases: Leases, ends: Mapping[tuple[str, Family], tuple[Network, Endpoint, Sandbox]], hear: Tell) -> None:
     """Whatever an earlier daemon left: exactly the leases of *ends* are kept alive, and those that changed since
     are told to *hear*.  One that cannot be is in nobody else's way."""
     kept = leases.kept()
     for ident in {ident for ident, _ in kept} - {ident for ident, _ in ends}:
         log.info("gave back the lease of an endpoint that is gone: %s", ident[:12])
         leases.release(ident)
-    for (ident, version), (ep, box) in ends.items():
+    for (ident, version), (net, ep, box) in ends.items():
         if (ident, version) in kept:
             if kept[ident, version] != ep.lease(version):
                 hear(ident, version, kept[ident, version])
             continue
         try:
-            leases.resume(wanted(ep, box, version))
+            leases.resume(wanted(net, ep, box, version))
         except BasculeError as refusal:
             log.error("the lease of %s is not kept alive: %s", ep.name, refusal)
 
@@ -101,20 +108,24 @@ class Leasing:
         self.leases.on_change(self.hear)
         nets = [net for net in self.intent.networks() if leased(net)]
         ends = {
-            (ep.id, version): (ep, self.intent.sandbox(ep.sandbox))
+            (ep.id, version): (net, ep, self.intent.sandbox(ep.sandbox))
             for net in nets
             for ep in self.intent.endpoints(network=net.id)
             for version in families(net)
         }
         agree(self.leases, ends, self.hear)
 
+    def plan(self, ep: Endpoint) -> list[str]:
+        """What connecting *ep* is beside its command lines."""
+        return [asking(ep.ifname)] if leased(self.intent.by_id(ep.network)) else []
+
     def obtain(self, net: Network, ep: Endpoint, box: Sandbox) -> None:
         """*ep* has an address of the segment's; its IPv6 one may still come where it has another.  Waits, and
         therefore must not be called under the lock."""
         if net.ipv6:
-            self.leases.resume(wanted(ep, box, 6))
+            self.leases.resume(wanted(net, ep, box, 6))
         if net.ipv4:
-            self.relet(ep.id, 4, self.leases.obtain(wanted(ep, box, 4)))
+            self.relet(ep.id, 4, self.leases.obtain(wanted(net, ep, box, 4)))
         elif not self.kernel.await_address(ep.key, ep.ifname, PATIENCE):
             raise Failed(f"no DHCPv6 server and no router answered on {ep.ifname} within {PATIENCE:.0f} seconds")
 
@@ -161,6 +172,10 @@ class Leasing:
             self.refused.pop(ident, None)
             self._tell(ep, version, lease)
             self.kernel.forget_flows([a.ip for a in ep.addresses if a not in fresh.addresses])
+            # The address may be known with the MAC of whoever had it before.
+            if announce.wanted(self.intent.by_id(ep.network).options) is not False:
+                new = [a.ip for a in fresh.addresses if a not in ep.addresses]
+                self.kernel.announce(ep.key, ep.ifname, new)
 
     def _tell(self, ep: Endpoint, version: Family, lease: Lease | None) -> None:
         """A line for what is another than before; renewals are none."""
