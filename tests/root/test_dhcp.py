@@ -363,3 +363,25 @@ def test_without_ipv6_what_routers_advertise_is_not_taken(ground: DaemonGround, 
     until(lambda: server.count("RTR-ADVERT") > 0)
     assert ground.sh("ip -6 -o addr show dev eth0; ip -6 route show dev eth0", ground.sandbox("box")) == ""
     assert shown(ground, "box")["GlobalIPv6Address"] == ""
+
+
+def test_a_router_is_no_way_out_of_an_internal_network(ground: DaemonGround, server: Server) -> None:
+    ground.sh("ip addr add fd07::1/64 dev lan0 nodad", server.path)
+    macvlan(ground, EnableIPv6=True, Internal=True)
+    pool = {"Config": [{"Subnet": "10.8.0.0/24"}, {"Subnet": "fd08::/64"}]}
+    body = {"Driver": "macvlan", "Options": {"parent": "up9"}, "EnableIPv6": True}
+    ground.ask("POST", "/networks/create", {**body, "Name": "inner", "IPAM": pool, "Internal": True})
+    pool = {"Config": [{"Subnet": "10.9.0.0/24"}, {"Subnet": "fd09::/64"}]}
+    ground.ask("POST", "/networks/create", {**body, "Name": "outer", "IPAM": pool})
+    for name, net in (("leased", "lan"), ("chosen", "inner"), ("open", "outer")):
+        ground.run(name, net, "sleep", "600")
+    server.stop()
+    # A router that begins tells so within seconds, unasked.
+    server.start(50, 60, *ROUTER)
+    routes = {name: lambda name=name: ground.sh("ip -6 route", ground.sandbox(name)) for name in ("leased", "open")}
+    until(lambda: "proto ra" in routes["open"](), server.said)
+    # It has told all of them at once.
+    until(lambda: shown(ground, "leased")["GlobalIPv6Address"].startswith("fd07::"), server.said)
+    assert [line for line in routes["leased"]().splitlines() if "via" in line] == []
+    assert "ra" not in ground.sh("ip -6 route", ground.sandbox("chosen")).split()
+    assert "fd07:" not in ground.sh("ip -6 addr", ground.sandbox("chosen"))
