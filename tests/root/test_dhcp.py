@@ -385,3 +385,21 @@ def test_a_router_is_no_way_out_of_an_internal_network(ground: DaemonGround, ser
     assert [line for line in routes["leased"]().splitlines() if "via" in line] == []
     assert "ra" not in ground.sh("ip -6 route", ground.sandbox("chosen")).split()
     assert "fd07:" not in ground.sh("ip -6 addr", ground.sandbox("chosen"))
+
+
+def test_the_host_reaches_leases_with_an_address_on_its_own_link(ground: DaemonGround, server: Server) -> None:
+    macvlan(ground, Options={"parent": "up9", "bascule.host_access": "true"})
+    ground.run("box", "lan", "sleep", "600")
+    own, inside = shown(ground, "box")["IPAddress"], ground.sandbox("box")
+    # One that nobody else has, or the one that the host has on the parent.
+    ground.sh("ip addr add 10.7.0.200/24 dev up9")
+    ground.sh(f"ip addr add 10.7.0.200/32 dev bh-{ground.ask('GET', '/networks/lan')['Id'][:12]}")
+    ground.sh(f"ping -q -c 1 -W 5 {own}")
+    ground.sh("ping -q -c 1 -W 5 10.7.0.200", inside)
+    server.stop()
+    server.start(70, 75)
+    (client,) = clients(ground)
+    os.kill(client, signal.SIGUSR1)
+    until(lambda: shown(ground, "box")["IPAddress"].startswith("10.7.0.7"), ground.said)
+    ground.sh(f"ping -q -c 1 -W 5 {shown(ground, 'box')['IPAddress']}")
+    assert ground.sh(f"ip route show {own}") == ""

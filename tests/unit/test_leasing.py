@@ -6,6 +6,7 @@ import os
 import queue
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from bascule.engine.leasing import with_lease
 from bascule.kernel.fake import FakeKernel
 from bascule.model.addresses import Family, ip_address, ip_interface
 from bascule.model.endpoint import FOREVER, Endpoint, EndpointSpec, Lease
+from bascule.model.errors import Failed, Invalid
 from bascule.model.network import NetworkSpec
 from bascule.model.sandbox import SandboxSpec
 from bascule.model.thing import Address, Route, Thing
@@ -144,6 +146,16 @@ def test_what_goes_wrong_with_one_lease_does_not_stop_the_watch(
     assert [record.message for record in caplog.records] == ["a lease cannot be looked after"] * 2
 
 
+def test_a_client_that_just_ended_can_be_let_go(running: Path) -> None:
+    client = _Client(running, 4)
+    assert client.find()
+    ended = int((running / "pid").read_text())
+    os.kill(ended, signal.SIGKILL)
+    os.waitpid(ended, 0)
+    client.end()
+    assert not running.exists()
+
+
 @pytest.mark.parametrize("router", ["0.0.0.0", "10.7.0.5", "224.0.0.1", "127.0.0.1", ""])
 def test_a_router_that_nothing_can_be_sent_to_is_none(tmp_path: Path, router: str) -> None:
     (tmp_path / "lease").write_text(f"10.7.0.5/24\n{router}\n10.7.0.1\n120\n")
@@ -259,3 +271,33 @@ def test_a_line_tells_of_a_lease_that_ran_out_came_back_or_changed(caplog: pytes
         "a lease of 10.7.0.6/24 by 10.7.0.1",
     ]
     assert {record.__dict__["fields"]["container"] for record in caplog.records} == {"c" * 12}
+
+
+def test_a_first_lease_that_is_refused_is_an_error_and_leaves_nothing() -> None:
+    lan = Lan()
+    lan.engine.disconnect("lan", lan.box.id)
+    before = lan.kernel.dump()
+    lan.refused.add(Address(lan.end.ifname, V4.address, lan.end.key))
+    with pytest.raises(
+        Failed, match=r"^network lan: what a DHCP server gave cannot be followed: .* ip addr add 10"
+    ):
+        lan.engine.connect("lan", lan.box.id)
+    assert lan.kernel.dump() == before
+    assert lan.engine.endpoints() == []
+
+
+def test_an_address_of_the_users_is_the_servers_to_give() -> None:
+    lan = Lan()
+    other = lan.engine.open(SandboxSpec("d" * 64, "other"))
+    with pytest.raises(Invalid, match=r"network lan: a DHCP server gives the addresses, 10\.7\.0\.9 is not ours"):
+        lan.engine.connect("lan", other.id, EndpointSpec((ip_address("10.7.0.9"),)))
+
+
+def test_a_rehearsal_tells_that_a_server_is_asked() -> None:
+    lan = Lan()
+    other = lan.engine.open(SandboxSpec("d" * 64, "other"))
+    planned = lan.engine.plan_connect("lan", other.id)
+    assert [line for line in planned if line.startswith("#")] == [planned[-1]]
+    assert planned[-1].startswith("# a server on the segment of eth0 is asked for an address (DHCP)")
+    assert lan.engine.rehearse(lambda engine: engine.connect("lan", other.id))[-1] == planned[-1]
+    assert lan.engine.endpoints() == [lan.end]

@@ -281,10 +281,10 @@ class _Client:
 
     def _send(self, number: int) -> None:
         """The client's own process is the one that we began, or (in a process namespace) the child of that."""
-        if self._family == 4:
-            signal.pidfd_send_signal(self._pidfd, number)
-            return
         try:
+            if self._family == 4:
+                signal.pidfd_send_signal(self._pidfd, number)
+                return
             inside = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
             for pid in map(int, inside):
                 os.kill(pid, number)

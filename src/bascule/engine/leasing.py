@@ -125,7 +125,11 @@ class Leasing:
         if net.ipv6:
             self.leases.resume(wanted(net, ep, box, 6))
         if net.ipv4:
-            self.relet(ep.id, 4, self.leases.obtain(wanted(net, ep, box, 4)))
+            lease = self.leases.obtain(wanted(net, ep, box, 4))
+            try:
+                self.relet(ep.id, 4, lease)
+            except BasculeError as refusal:
+                raise Failed(f"what a DHCP server gave cannot be followed: {refusal}") from refusal
         elif not self.kernel.await_address(ep.key, ep.ifname, PATIENCE):
             raise Failed(f"no DHCPv6 server and no router answered on {ep.ifname} within {PATIENCE:.0f} seconds")
 
