@@ -73,9 +73,10 @@ class NoLeases:
         """Nothing ever changes."""
 
 
-def asking(ifname: str) -> str:
+def asking(ifname: str, version: Family) -> str:
     """What no command line does, as a comment among those that do the rest."""
-    return f"# a server on the segment of {ifname} is asked for an address (DHCP); its lease is then applied"
+    how = "DHCP" if version == 4 else "DHCPv6"
+    return f"# a server on the segment of {ifname} is asked for an address ({how}); its lease is then applied"
 
 
 class Unasked(NoLeases):
@@ -85,5 +86,8 @@ class Unasked(NoLeases):
         self._say = say
 
     def obtain(self, wanted: Wanted) -> Lease | None:
-        self._say(asking(wanted.link))
+        self._say(asking(wanted.link, wanted.family))
         return None
+
+    def resume(self, wanted: Wanted) -> None:
+        self._say(asking(wanted.link, wanted.family))

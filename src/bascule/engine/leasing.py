@@ -117,7 +117,8 @@ class Leasing:
 
     def plan(self, ep: Endpoint) -> list[str]:
         """What connecting *ep* is beside its command lines."""
-        return [asking(ep.ifname)] if leased(self.intent.by_id(ep.network)) else []
+        net = self.intent.by_id(ep.network)
+        return [asking(ep.ifname, version) for version in families(net)] if leased(net) else []
 
     def obtain(self, net: Network, ep: Endpoint, box: Sandbox) -> None:
         """*ep* has an address of the segment's; its IPv6 one may still come where it has another.  Waits, and
