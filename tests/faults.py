@@ -116,6 +116,9 @@ class FaultyKernel:
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
         return self.inner.who_has(link, addresses, but)
 
+    def announce(self, ns: str, link: str, addresses: Sequence[IPAddress]) -> None:
+        self.inner.announce(ns, link, addresses)
+
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return self.inner.port_holder(proto, host, port)
 

@@ -613,6 +613,60 @@ def a_default_route_is_shifted_to_another_link(kernel: Kernel, box: str) -> None
     assert kernel.missing([*default_routes(box, 2), *default_routes(box, 3)]) == default_routes(box, 2)
 
 
+def the_last_ipv4_address_takes_the_routes_of_its_link_along(kernel: Kernel, box: str) -> None:
+    """It is the kernel that does so; IPv6's stay."""
+    second = Address("eth2", ip_interface("10.98.0.2/24"), box)
+    kernel.add([*whole(box), second])
+    assert kernel.remove([Address("eth2", ip_interface("10.99.0.2/24"), box)]) == []
+    assert kernel.missing(default_routes(box)) == []
+    assert kernel.remove([second]) == []
+    assert kernel.missing(default_routes(box)) == default_routes(box)[:1]
+
+
+def an_address_is_shifted_and_the_way_out_holds(kernel: Kernel, box: str) -> None:
+    bring_up(kernel, whole(box))
+    old: list[Thing] = [*endpoint(box), *default_routes(box)]
+    for now in ("10.99.0.9/24", "10.99.0.9/16", "10.98.0.9/32", "10.99.0.3/24"):
+        far = now.endswith("/32")
+        onto: list[Thing] = [Route("eth2", ip_network("10.99.0.1/32"), ns=box)] if far else []
+        new = [
+            replace(t, address=ip_interface(now)) if isinstance(t, Address) and t.address.version == 4 else t
+            for t in [*endpoint(box), *onto, *default_routes(box)]
+        ]
+        before = kernel.dump()
+        with pytest.raises(KernelError):
+            shift(kernel, old, [*new, Up("nosuch")])
+        assert kernel.dump() == before
+        shift(kernel, old, new)
+        assert kernel.missing(new) == []
+        assert kernel.missing(old) == [t for t in old if t not in new]
+        old = new
+    six = [
+        replace(t, address=ip_interface("fd99::9/64")) if isinstance(t, Address) and t.address.version == 6 else t
+        for t in old
+    ]
+    shift(kernel, old, six)
+    assert kernel.missing(six) == []
+
+
+def a_router_beyond_the_subnet_needs_a_route_of_its_own(kernel: Kernel, box: str) -> None:
+    kernel.add([Namespace(box), *NETWORK, *endpoint(box)])
+    for far, errno_name in ((FAR, "ENETUNREACH"), (ip_address("fd98::1"), "EHOSTUNREACH")):
+        onto, out = Route("eth2", ip_network(far), ns=box), Route("eth2", None, far, far.version, box)
+        assert told(kernel.add([out, onto, out])) == f"{errno_name} made made"
+        assert kernel.missing([onto, out]) == []
+        assert kernel.remove([out, onto]) == []
+        assert kernel.missing([onto, out]) == [onto, out]
+
+
+def neighbours_are_told_whatever_is_there(kernel: Kernel, box: str) -> None:
+    kernel.add(whole(box))
+    own = [thing.address.ip for thing in endpoint(box) if isinstance(thing, Address)]
+    kernel.announce(box, "eth2", own)
+    kernel.announce(box, "nosuch", own)
+    kernel.announce(f"{box}-nosuch", "eth2", own)
+
+
 def a_shift_that_is_refused_leaves_the_old(kernel: Kernel, box: str) -> None:
     bring_up(kernel, whole(box))
     before = kernel.dump()
@@ -714,5 +768,9 @@ CASES: tuple[Case, ...] = (
     taking_down_is_bringing_up_backwards,
     what_somebody_removed_is_repaired,
     a_default_route_is_shifted_to_another_link,
+    the_last_ipv4_address_takes_the_routes_of_its_link_along,
+    an_address_is_shifted_and_the_way_out_holds,
+    a_router_beyond_the_subnet_needs_a_route_of_its_own,
+    neighbours_are_told_whatever_is_there,
     a_shift_that_is_refused_leaves_the_old,
 )

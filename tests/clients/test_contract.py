@@ -49,7 +49,7 @@ CHECKED: list[Any] = [
 # What Docker answers with 500 as well, because it is no fault of the request's.
 AS_DOCKER = (
     r"invalid filter: 'type'='",
-    r"container \w+ is not connected to network ",
+    r"container \w+ is not connected to (the )?network ",
     r"failed to allocate (gateway|secondary ip address) \(.*\): Address already in use",
     r"ps: ",
     r"no available IPv[46] addresses on this network's address pools",

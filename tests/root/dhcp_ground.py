@@ -29,7 +29,7 @@ class Server:
         )
         ground.sh("ip link set lo up; ip link set lan0 up; ip addr add 10.7.0.1/24 dev lan0", self.path)
 
-    def start(self, first: int = 50, last: int = 60, *more: str) -> None:
+    def start(self, first: int = 50, last: int = 60, *more: str, good: str = "2m") -> None:
         self._process = subprocess.Popen(
             [
                 *("nsenter", f"--net={self.path}", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
@@ -42,7 +42,7 @@ class Server:
                     "--dhcp-authoritative",
                 ),
                 *(f"--log-facility={self._log}", f"--dhcp-leasefile={self.directory}/leases", "--pid-file="),
-                f"--dhcp-range=10.7.0.{first},10.7.0.{last},255.255.255.0,2m",
+                f"--dhcp-range=10.7.0.{first},10.7.0.{last},255.255.255.0,{good}",
                 *more,
             ],
         )

@@ -118,6 +118,23 @@ def test_the_nulls_of_docker_py_are_as_good_as_nothing(client: Client) -> None:
     assert client.told("POST", "/v1.45/networks/create", body) == "409 network with name n1 already exists"
 
 
+def test_nulls_are_empty_values_wherever_they_are(client: Client) -> None:
+    """As Go's decoder has it."""
+    body = {"Name": "n1", "Driver": "macvlan", "Options": {"parent": None}, "Labels": {"a": None}}
+    assert client.told("POST", "/networks/create", body) == "201"
+    shown = client.ask("GET", "/networks/n1")[1]
+    assert (shown["Options"], shown["Labels"]) == ({"parent": ""}, {"a": ""})
+    ipam = {"Config": [{"Subnet": "10.7.0.0/24", "AuxiliaryAddresses": None}], "Options": {"x": None}}
+    assert client.told("POST", "/networks/create", {"Name": "n2", "IPAM": ipam}) == "201"
+    assert client.told("POST", "/networks/create", {"Name": "n3", "IPAM": {"Config": [None]}}) == (
+        "400 invalid network config:\ninvalid subnet : invalid CIDR block notation"
+    )
+    # What is wrong otherwise is told as ever.
+    assert client.told("POST", "/networks/create", {"Name": 3, "Labels": {"a": None}}).startswith(
+        "400 invalid JSON: Expected `str | null`, got `int` - at `$.Name`"
+    )
+
+
 def test_inspect_shows_every_field(client: Client) -> None:
     ident = client.ask("POST", "/networks/create", {"Name": "n1", "Labels": {"a": "b"}})[1]["Id"]
     shown = client.ask("GET", "/networks/n1")[1]

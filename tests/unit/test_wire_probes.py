@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bascule.model.addresses import ip_address
 from bascule.wire.netlink import Malformed
-from bascule.wire.probes import claim, question
+from bascule.wire.probes import announcement, claim, question
 
 MAC, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
@@ -44,6 +44,27 @@ def test_an_arp_answer_and_an_announcement_are_claims() -> None:
     for operation in ("0002", "0001"):
         frame = raw(MAC, OTHER, "0806") + arp + raw(operation, OTHER, "0a000005", MAC, "0a000005")
         assert claim(frame) == (ip_address("10.0.0.5"), OTHER)
+
+
+def test_an_announcement_tells_everybody() -> None:
+    # RFC 5227, 3: as a probe, with the address as the sender's as well.
+    assert announcement(MAC, ip_address("10.0.0.5")) == raw(
+        *("ff" * 6, MAC, "0806", "0001", "0800", "06", "04", "0001"), *(MAC, "0a000005", "00" * 6, "0a000005")
+    )
+    # RFC 4861, 7.2.6: to all nodes, unsolicited, and to override what was known; 4.4 has the flags.
+    own = ip_address("fd13::5")
+    frame = announcement(MAC, own)
+    assert frame[:14] == raw("333300000001", MAC, "86dd")
+    assert frame[14:54] == raw("60000000", "0020", "3a", "ff") + own.packed + ip_address("ff02::1").packed
+    assert frame[54:56] + frame[58:] == raw("8800", "20000000") + own.packed + raw("0201", MAC)
+    pseudo = frame[22:54] + raw("00000020", "0000003a")
+    assert sum(int.from_bytes((pseudo + frame[54:])[i : i + 2]) for i in range(0, 72, 2)) % 0xFFFF == 0
+
+
+@given(st.ip_addresses())
+def test_an_announcement_is_a_claim(address: object) -> None:
+    own = ip_address(str(address))
+    assert claim(announcement(MAC, own)) == ((own, MAC) if int(own) or own.version == 6 else None)
 
 
 def advertisement(target: str, *option: str, hops: str = "ff", kind: str = "88") -> bytes:

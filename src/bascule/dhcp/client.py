@@ -18,7 +18,7 @@ from pathlib import Path
 from bascule.dhcp.programs import PAUSE, RELEASES, TRIES, prepare
 from bascule.engine.leases import Tell, Wanted
 from bascule.kernel import inotify
-from bascule.model.addresses import FAMILIES, Family, ip_address, ip_interface
+from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, ip_address, ip_interface
 from bascule.model.endpoint import Lease
 from bascule.model.errors import BasculeError, Failed
 
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds after which a client that has neither a lease nor ended is given up."""
 RELEASE_PATIENCE = 2.0
+LONGEST = 86400.0
+"""Seconds after which the clients are looked at in any case.  A lease may be for ever, and poll(2) counts in an int
+of milliseconds, which 24.9 days fill."""
 AGAIN, AGAIN_MOST = 1.0, 30.0
 """Seconds before a client that ended is begun again: the first time, and at most.  Each time that it ends without a
 lease (its link is away, say) they are twice as many."""
@@ -68,7 +71,11 @@ class DhcpClient:
             client.awaited = False
             if client.lease:
                 return client.lease
+            answered = not client.ended
         self.release(wanted.endpoint)
+        if answered:
+            # It goes on asking only where what it was offered is in use, or the server changed its mind.
+            raise Failed(f"no address could be had on {wanted.link} within {PATIENCE:.0f} seconds")
         raise Failed(f"no DHCP server answered on {wanted.link} within {TRIES * PAUSE} seconds")
 
     def resume(self, wanted: Wanted) -> None:
@@ -133,13 +140,18 @@ class DhcpClient:
             except BlockingIOError:
                 pass
             for key, client in clients:
-                self._look(key, client)
+                try:
+                    self._look(key, client)
+                except Exception:
+                    # The thread is everybody's: whatever is wrong with one lease, the others are looked after.
+                    log.exception("a lease cannot be looked after", extra={"fields": {"id": key[0][:12]}})
 
     @staticmethod
-    def _until_the_next(clients: "Iterable[_Client]") -> float | None:
+    def _until_the_next(clients: "Iterable[_Client]") -> float:
+        """In milliseconds."""
         ends = [client.next_look() for client in clients]
-        soon = [end for end in ends if end is not None]
-        return max(0.0, min(soon) - time.time()) * 1000 if soon else None
+        soon = min((end - time.time() for end in ends if end is not None), default=LONGEST)
+        return max(0.0, min(soon, LONGEST)) * 1000
 
     def _look(self, key: Key, client: "_Client") -> None:
         with self._changed:
@@ -175,11 +187,14 @@ class _Client:
         self._place.mkdir(parents=True, exist_ok=True)
         try:
             self._words = prepare(wanted, self._place)
+            (self._place / "words").write_text("\0".join(self._words))
+            self._start(["-n"] if once else [])
+        except OSError as why:
+            shutil.rmtree(self._place)
+            raise Failed(f"no DHCP client can be begun on {wanted.link}: {why}") from why
         except BasculeError:
             shutil.rmtree(self._place)
             raise
-        (self._place / "words").write_text("\0".join(self._words))
-        self._start(["-n"] if once else [])
 
     def _start(self, more: list[str]) -> None:
         self._close()
@@ -200,11 +215,11 @@ class _Client:
             self._pid = int((self._place / "pid").read_text())
             self._words = (self._place / "words").read_text().split("\0")
             running = Path(f"/proc/{self._pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if not any(word.startswith(f"{self._place}/") for word in running):
+                return False
+            self._open()
         except (OSError, ValueError):
             return False
-        if not any(word.startswith(f"{self._place}/") for word in running):
-            return False
-        self._open()
         self.look(time.time())
         return True
 
@@ -236,7 +251,15 @@ class _Client:
         if self._again and now >= self._again:
             self._again = 0.0
             log.warning("a DHCP client ended and is begun again: %s", self._place.name[:12])
-            self._start([])
+            try:
+                self._start([])
+            except OSError as why:
+                log.error(
+                    "a DHCP client cannot be begun: %s",
+                    self._place.name[:12],
+                    extra={"fields": {"error": str(why)}},
+                )
+                self._again = now + self._next_pause()
 
     def _next_pause(self) -> float:
         served = self.lease is not None and self.lease.since > self._began
@@ -258,10 +281,10 @@ class _Client:
 
     def _send(self, number: int) -> None:
         """The client's own process is the one that we began, or (in a process namespace) the child of that."""
-        if self._family == 4:
-            signal.pidfd_send_signal(self._pidfd, number)
-            return
         try:
+            if self._family == 4:
+                signal.pidfd_send_signal(self._pidfd, number)
+                return
             inside = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
             for pid in map(int, inside):
                 os.kill(pid, number)
@@ -288,10 +311,16 @@ def _read(file: Path, now: float) -> Lease | None:
     """The lease that was written, unless it has run out."""
     try:
         address, router, server, seconds = file.read_text().splitlines()
-        since = file.stat().st_mtime_ns
-        lease = Lease(
-            ip_interface(address), ip_address(router) if router else None, server, int(seconds or 0), since
-        )
+        since, own = file.stat().st_mtime_ns, ip_interface(address)
+        lease = Lease(own, _next_hop(router, own), server, int(seconds or 0), since)
     except (OSError, ValueError):
         return None
     return lease if since / 1e9 + lease.seconds > now else None
+
+
+def _next_hop(router: str, own: IPInterface) -> IPAddress | None:
+    """The router that a server named, where packets can be sent to it at all."""
+    found = ip_address(router) if router else None
+    if found is None or not int(found) or found == own.ip or found.is_multicast or found.is_loopback:
+        return None
+    return found

@@ -20,6 +20,8 @@ from bascule.model.errors import Failed
 
 # Four questions, a second apart: a server on the segment answers in milliseconds, and a user waits for this.
 TRIES, PAUSE = 4, 1
+PROBE = 300
+"""Milliseconds in which a machine that has the address already says so: as long as kernel.asking waits."""
 
 RELEASES: Mapping[Family, int] = {4: signal.SIGTERM, 6: signal.SIGALRM}
 """The signal at which a client of the family gives its address back and ends."""
@@ -29,7 +31,8 @@ _UDHCPC_TELL = """\
 # udhcpc runs this at each event, with what it was given in the environment.
 cd "${0%/*}" || exit
 case $1 in
-bound | renew) printf '%s\\n' "$ip/${mask:-32}" "${router%% *}" "$serverid" "${lease:-0}" >new && mv new lease ;;
+# Where a server says nothing of a time, udhcpc takes it for an hour.
+bound | renew) printf '%s\\n' "$ip/${mask:-32}" "${router%% *}" "$serverid" "${lease:-3600}" >new && mv new lease ;;
 esac
 """
 
@@ -86,6 +89,7 @@ def _udhcpc(wanted: Wanted, place: Path) -> list[str]:
             "-A",
             "5",
         ),
+        *([f"-a{PROBE}"] if wanted.probe else []),
         # Type 0, which is no hardware address (RFC 2132, 9.14).
         *("-x", f"0x3d:00{wanted.client}", "-x", f"hostname:{wanted.hostname}"),
     ]

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 from bascule.drivers import advertised, announce, sysctls
+from bascule.drivers.nexthop import default_routes
 from bascule.drivers.options import Options, address, check_ours, flag, link_name, number, refused
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_address, ip_interface
@@ -29,7 +30,6 @@ from bascule.model.thing import (
     Open,
     Port,
     Publish,
-    Route,
     Rule,
     Sysctl,
     Thing,
@@ -233,7 +233,7 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
         *(Address(ep.ifname, a, ep.key) for a in inside),
         # On a network without IPv6 nobody speaks it: not by link-local addresses either (S1).
         Up(ep.ifname, ep.key, silent=not net.ipv6),
-        *_default_routes(net, ep),
+        *default_routes(net, ep),
     ]
 
 
@@ -279,10 +279,3 @@ def _sysctls(ours: BridgeOptions, ep: Endpoint) -> Iterator[Sysctl]:
     if ours.advertise or (ours.advertise is None and (ep.spec.mac or ep.spec.addresses)):
         yield from announce.things(ep)
     yield from sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key)
-
-
-def _default_routes(net: Network, ep: Endpoint) -> Iterator[Route]:
-    for version in ep.default_for:
-        gateway = ep.gateway(version)
-        if gateway is not None and not net.internal:
-            yield Route(ep.ifname, None, gateway, version, ep.key)

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 
 from bascule.drivers import advertised, announce, sysctls
+from bascule.drivers.nexthop import default_routes
 from bascule.drivers.options import Options, flag, link_name, refused
 from bascule.drivers.protocol import Chosen
-from bascule.model.addresses import family, ip_interface
+from bascule.model.addresses import ip_interface
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec
@@ -151,7 +152,7 @@ def endpoint(net: Network, ep: Endpoint, link: Thing, mac: str = "") -> list[Thi
         *sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key),
         *(Address(ep.ifname, a, ep.key) for a in ep.addresses),
         Up(ep.ifname, ep.key, silent=not net.ipv6, mac=mac),
-        *_default_routes(net, ep),
+        *default_routes(net, ep),
         *host_routes(net, ep),
     ]
 
@@ -161,12 +162,3 @@ def _advertised(net: Network, ep: Endpoint) -> Iterator[Thing]:
     if not net.ipv6:
         yield Sysctl(f"net/ipv6/conf/{ep.ifname}/disable_ipv6", "1", ep.key)
     yield from advertised.things(net, ep)
-
-
-def _default_routes(net: Network, ep: Endpoint) -> Iterator[Route]:
-    for version in ep.default_for:
-        gateway = ep.gateway(version)
-        if gateway is not None and not net.internal:
-            # An unspecified gateway: everything is on the link (ipvlan l3).
-            via = gateway if int(gateway) else None
-            yield Route(ep.ifname, None, via, family(gateway), ep.key)

@@ -140,7 +140,8 @@ class Engine:
             store.commit(put=[*self.networks(), *self.sandboxes(), *ends])
             ours = {(port.proto, port.host_port) for ep in ends for port in ep.ports}
             kernel = Rehearsal(self.kernel, self.settings.table, ours)
-            work(Engine(kernel, store, self.settings, leases=Unasked(), upstream=self._upstream, now=self._now))
+            asked = Unasked(kernel.lines.append)
+            work(Engine(kernel, store, self.settings, leases=asked, upstream=self._upstream, now=self._now))
             return kernel.lines
 
     def close(self) -> None:
@@ -194,7 +195,8 @@ class Engine:
 
     def status(self, net: Network) -> dict[str, str]:
         """What is not as it should be about the network; empty when all is well."""
-        return {**self.parents.status(net), **self.duplicates.status(net), **self.shared.status(net)}
+        leases, ways = self._leasing.status(net), self.shared.status(net)
+        return {**self.parents.status(net), **self.duplicates.status(net), **leases, **ways}
 
     def plan_remove(self, ref: str) -> list[str]:
         """The commands that would unmake the network, as `remove` would; changes nothing."""
@@ -353,8 +355,8 @@ class Engine:
     def plan_connect(self, ref: str, sandbox: str, spec: EndpointSpec | None = None) -> list[str]:
         """The commands that `connect` would be; changes nothing."""
         with self._lock:
-            change, _, _ = self._joining(ref, sandbox, spec or EndpointSpec())
-            return self._changes.plan(change)
+            change, ep, _ = self._joining(ref, sandbox, spec or EndpointSpec())
+            return self._changes.plan(change) + self._leasing.plan(change.now(ep.id))
 
     def _joining(
         self, ref: str, ident: str, spec: EndpointSpec, at: Collection[IPAddress] = ()

@@ -18,7 +18,8 @@ Tell = Callable[[str, Family, Lease | None], None]
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A lease of a family for one endpoint: asked for on *link* in the namespace at *key*, as *client* (16 bytes in
-    hex, the same for a container on a network each time) and *hostname*."""
+    hex, the same for a container on a network each time) and *hostname*.  With *probe* an address that somebody on
+    the segment has is declined."""
 
     endpoint: str
     family: Family
@@ -26,6 +27,7 @@ class Wanted:
     link: str
     client: str
     hostname: str
+    probe: bool = True
 
 
 class Leases(Protocol):
@@ -71,8 +73,21 @@ class NoLeases:
         """Nothing ever changes."""
 
 
-class Unasked(NoLeases):
-    """For rehearsals: no server is asked, and the endpoint stays without an address."""
+def asking(ifname: str, version: Family) -> str:
+    """What no command line does, as a comment among those that do the rest."""
+    how = "DHCP" if version == 4 else "DHCPv6"
+    return f"# a server on the segment of {ifname} is asked for an address ({how}); its lease is then applied"
 
-    def obtain(self, wanted: Wanted) -> Lease | None:  # noqa: ARG002 -- whatever it is
+
+class Unasked(NoLeases):
+    """For rehearsals: no server is asked, which *say* is told, and the endpoint stays without an address."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def obtain(self, wanted: Wanted) -> Lease | None:
+        self._say(asking(wanted.link, wanted.family))
         return None
+
+    def resume(self, wanted: Wanted) -> None:
+        self._say(asking(wanted.link, wanted.family))

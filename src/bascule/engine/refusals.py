@@ -144,6 +144,8 @@ def _endpoint_faults(net: Network, spec: EndpointSpec) -> list[str]:
 
 def _address_faults(net: Network, address: IPAddress) -> Sequence[str]:
     configured = [p.subnet for p in net.asked if p.subnet and p.subnet.version == address.version]
+    if net.ipam_driver == DRIVER:
+        return [f"network {net.name}: a DHCP server gives the addresses, {address} is not ours to choose"]
     if not configured:
         # Docker 28's sentence; Docker 29 allows it.  A subnet that was picked for the user may be another one
         # after the network is made anew, so an address in it is not a thing to rely on.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bascule.kernel.protocol import Kernel
 from bascule.model.errors import KernelError
-from bascule.model.thing import Thing
+from bascule.model.thing import Address, Route, Thing
 
 
 def bring_up(kernel: Kernel, things: Sequence[Thing]) -> None:
@@ -40,9 +40,10 @@ def repair(kernel: Kernel, things: Sequence[Thing]) -> list[Thing]:
 
 
 def shift(kernel: Kernel, old: Sequence[Thing], new: Sequence[Thing]) -> None:
-    """Make *old* untrue and *new* true; what is in both is not touched.  Raises the first refusal, and then *old*
-    holds again."""
-    gone, fresh = _without(old, new), _without(new, old)
+    """Make *old* untrue and *new* true; what is in both is not touched, but for what hangs on something that goes:
+    that is made again.  Raises the first refusal, and then *old* holds again."""
+    again = _hanging(_without(old, new), old)
+    gone, fresh = _without(old, _without(new, again)), _without(new, _without(old, again))
     try:
         refusals = kernel.remove(gone[::-1])
         if refusals:
@@ -61,6 +62,13 @@ def _without(things: Sequence[Thing], others: Sequence[Thing]) -> list[Thing]:
         return list(things)
     known = set(others)
     return [thing for thing in things if thing not in known]
+
+
+def _hanging(gone: Sequence[Thing], things: Sequence[Thing]) -> list[Thing]:
+    """The routes among *things* of links that lose an address: with the last one of a family the kernel takes them
+    away.  The new one cannot come before: in the subnet of the old one it would go along with that."""
+    bare = {(thing.ns, thing.link, thing.address.version) for thing in gone if isinstance(thing, Address)}
+    return [t for t in things if isinstance(t, Route) and (t.ns, t.dev, t.family) in bare] if bare else []
 
 
 def _restore(kernel: Kernel, gone: Sequence[Thing], refusal: KernelError) -> None:

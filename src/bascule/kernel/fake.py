@@ -11,6 +11,7 @@ from itertools import groupby
 from bascule.kernel.fakelinks import (
     OF_A_LINK,
     End,
+    Fact,
     Place,
     born_up,
     key_of,
@@ -23,6 +24,8 @@ from bascule.kernel.fakelinks import (
     shown,
     told,
     why_no_link,
+    why_no_route,
+    without,
 )
 from bascule.kernel.fakesealing import FakeSealing
 from bascule.kernel.protocol import Outcome
@@ -81,7 +84,7 @@ class FakeKernel:
         self._owners = dict(owners or {})
         self._namespaces: dict[str, None] = {"": None}
         self._ends: dict[Place, End] = {("", name): End(kind) for name, kind in (links or {}).items()}
-        self._facts: dict[Address | Route | Neigh | Fdb, None] = {}
+        self._facts: dict[Fact, None] = {}
         self._sysctls: dict[Place, Sysctl] = {}
         self._elements: dict[tuple[str, str, tuple[str, ...]], Element] = {}
         self._seals = seals
@@ -131,7 +134,8 @@ class FakeKernel:
             case _ if isinstance(thing, Link):
                 return why_no_link(thing, self._ends, self._namespaces)
             case Route():
-                return self._why_no_route(thing)
+                end = self._ends.get(place_of(thing))
+                return why_no_route(thing, end.up, self._facts) if end else self._nowhere(thing.ns)
             case Address(link, address, ns) if (ns, link) in self._ends and address.version == 6:
                 mine = [
                     f.address.ip for f in self._facts if isinstance(f, Address) and (f.ns, f.link) == (ns, link)
@@ -156,21 +160,6 @@ class FakeKernel:
 
     def _nowhere(self, ns: str) -> int:
         return errno.ENODEV if ns in self._namespaces else errno.ENOENT
-
-    def _why_no_route(self, route: Route) -> int:
-        end = self._ends.get((route.ns, route.dev))
-        if end is None:
-            return self._nowhere(route.ns)
-        if route.via is None and not end.up:
-            return errno.ENETDOWN
-        if route.via and not (
-            end.up and any(route.via in own.network for own in self._addresses_at(place_of(route)))
-        ):
-            return errno.ENETUNREACH if route.family == 4 else errno.EHOSTUNREACH
-        # Another route to the same place, whatever its next hop, is in the way.
-        way = (route.ns, route.family, route.to)
-        taken = any((f.ns, f.family, f.to) == way for f in self._facts if isinstance(f, Route))
-        return errno.EEXIST if taken else 0
 
     def _addresses_at(self, place: Place) -> list[IPInterface]:
         return [fact.address for fact in self._facts if isinstance(fact, Address) and place_of(fact) == place]
@@ -231,7 +220,7 @@ class FakeKernel:
             case Up():
                 self._down(place_of(thing))
             case Address() | Route() | Neigh() | Fdb():
-                self._facts.pop(thing, None)
+                self._facts = without(self._facts, thing)
             case Sysctl():
                 pass  # It goes with its link.
             case _ if isinstance(thing, Sealing):
@@ -380,6 +369,9 @@ class FakeKernel:
 
     def reach(self, address: IPAddress, most: int) -> int:
         return min(most, self.paths.get(address, most))
+
+    def announce(self, ns: str, link: str, addresses: Sequence[IPAddress]) -> None:
+        """There is no other machine."""
 
     def forget_flows(self, addresses: Sequence[IPAddress]) -> None:
         """There are none."""

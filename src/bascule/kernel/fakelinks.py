@@ -3,7 +3,7 @@
 import errno
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -30,6 +30,7 @@ from bascule.model.thing import (
     Xfrm,
 )
 
+Fact = Address | Route | Neigh | Fdb
 Place = tuple[str, str]
 """A namespace and the name of a link in it."""
 
@@ -89,7 +90,7 @@ def parent_of(thing: Link) -> Place | None:
             assert_never(thing)
 
 
-def place_of(thing: Address | Up | Route | Neigh | Fdb) -> Place:
+def place_of(thing: Fact | Up) -> Place:
     return (thing.ns, thing.link if isinstance(thing, Address | Up) else thing.dev)
 
 
@@ -121,8 +122,37 @@ def _why_no_port(master: Place, ends: Mapping[Place, End]) -> int:
     return errno.EXFULL if len(ports) >= PORTS_MAX else 0
 
 
-def lost_when_down(fact: Address | Route | Neigh | Fdb) -> bool:
+def lost_when_down(fact: Fact) -> bool:
     return isinstance(fact, Route) or (isinstance(fact, Address) and fact.address.version == 6)
+
+
+def without(facts: Iterable[Fact], gone: Fact) -> dict[Fact, None]:
+    """*facts* after *gone* was removed.  A link that loses its last IPv4 address loses its IPv4 routes
+    (net/ipv4/fib_frontend.c: fib_inetaddr_event)."""
+    left = dict.fromkeys(fact for fact in facts if fact != gone)
+    if not isinstance(gone, Address) or gone.address.version == 6:
+        return left
+    here = [fact for fact in left if place_of(fact) == place_of(gone)]
+    if any(isinstance(fact, Address) and fact.address.version == 4 for fact in here):
+        return left
+    routes = [fact for fact in here if isinstance(fact, Route) and fact.family == 4]
+    return {fact: None for fact in left if fact not in routes}
+
+
+def why_no_route(route: Route, up: bool, facts: Iterable[Fact]) -> int:
+    """The errno with which Linux refuses *route* on a link that is *up* or not, or 0."""
+    if route.via is None and not up:
+        return errno.ENETDOWN
+    known = list(facts)
+    here = [fact for fact in known if place_of(fact) == place_of(route)]
+    near = [fact.address.network for fact in here if isinstance(fact, Address)]
+    near += [fact.to for fact in here if isinstance(fact, Route) and fact.via is None and fact.to]
+    if route.via and not (up and any(route.via in net for net in near)):
+        return errno.ENETUNREACH if route.family == 4 else errno.EHOSTUNREACH
+    # Another route to the same place, whatever its next hop, is in the way.
+    way = (route.ns, route.family, route.to)
+    taken = any((f.ns, f.family, f.to) == way for f in known if isinstance(f, Route))
+    return errno.EEXIST if taken else 0
 
 
 def key_of(element: Element) -> tuple[str, str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import cast
 
-from bascule.kernel import arriving, asking, carrier, conntrack, journal, namespaces, nature, telling
+from bascule.kernel import announcing, arriving, asking, carrier, conntrack, journal, namespaces, nature, telling
 from bascule.kernel.adding import LINKS, Adding, Name, Numbers, Wired, names
 from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
@@ -287,6 +287,12 @@ class LinuxKernel:
 
     def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
         return self._places.home.inside(lambda: asking.who_has(link, addresses, but))
+
+    def announce(self, ns: str, link: str, addresses: Sequence[IPAddress]) -> None:
+        try:
+            self._places.at(ns).inside(lambda: announcing.announce(link, addresses))
+        except KernelError:
+            return  # The namespace has gone.
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return self._places.home.inside(lambda: holder(proto, host, port))

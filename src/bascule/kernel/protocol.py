@@ -114,6 +114,11 @@ class Kernel(Protocol):
         in *but* left out.  Waits for answers, up to a third of a second."""
         ...
 
+    def announce(self, ns: str, link: str, addresses: Sequence[IPAddress]) -> None:
+        """Tell the neighbours of *link* in the namespace at *ns* that *addresses* are there, once; nothing where
+        the link has gone.  The kernel does so itself where it is told to, but only when a link comes up."""
+        ...
+
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         """Who keeps *port* from being published, in words ("nginx (pid 812)"), or None when it is free.
         Raises Failed with "cannot assign requested address" when *host* is not an address of this host."""

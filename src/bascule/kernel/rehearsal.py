@@ -86,6 +86,9 @@ class Rehearsal:
         """Nobody is asked."""
         return {}
 
+    def announce(self, ns: str, link: str, addresses: Sequence[IPAddress]) -> None:
+        """Nobody is told."""
+
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         return None if (proto, port) in self._ours else self._kernel.port_holder(proto, host, port)
 

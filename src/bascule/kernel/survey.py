@@ -214,12 +214,18 @@ def sysctl_file(thing: Sysctl) -> str:
 
 # A kernel without IPv6 has no such files, and what they would keep from happening does not.
 _NEEDLESS = (("disable_ipv6", "1"), ("accept_ra", "0"))
+# Nor has one without CONFIG_IPV6_ROUTE_INFO this one.
+_NO_ROUTES = ("accept_ra_rt_info_max_plen", "0")
 
 
 def needless(thing: Sysctl) -> bool:
-    """Whether *thing* holds because this kernel has no IPv6."""
-    said = (thing.key.rpartition("/")[2], thing.value)
-    return thing.key.startswith("net/ipv6/") and said in _NEEDLESS and not Path("/proc/sys/net/ipv6").exists()
+    """Whether *thing* holds because this kernel has no IPv6, or not the part of it that would do it."""
+    said, able = (thing.key.rpartition("/")[2], thing.value), Path("/proc/sys/net/ipv6")
+    if not thing.key.startswith("net/ipv6/"):
+        return False
+    if said == _NO_ROUTES:
+        return not (able / "conf/all" / said[0]).exists()
+    return said in _NEEDLESS and not able.exists()
 
 
 def _reads(thing: Sysctl) -> bool:

@@ -46,6 +46,10 @@ class PublishedPort:
     host_port: int
 
 
+FOREVER = 0xFFFFFFFF
+"""The seconds of a lease without an end (RFC 2131, 3.3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What a DHCP server gave an endpoint, for so many *seconds* from *since* (nanoseconds since the epoch)."""

@@ -1,5 +1,5 @@
-"""Asking a segment who has an address, and what others say of theirs: ARP (RFC 826, 5227) and neighbour discovery
-(RFC 4861, 4862), as Ethernet frames."""
+"""Asking a segment who has an address, telling it, and what others say of theirs: ARP (RFC 826, 5227) and neighbour
+discovery (RFC 4861, 4862), as Ethernet frames."""
 
 import struct
 from ipaddress import IPv6Address
@@ -20,6 +20,8 @@ _BROADCAST, _NOBODY = b"\xff" * 6, bytes(6)
 # Where in a frame: the type; after it ARP's operation, or IPv6's next header, and ICMPv6's type.
 AT_TYPE, AT_NEXT, AT_ICMP = 12, 20, 54
 _TARGET_LINK_ADDRESS = 2
+_OVERRIDE = 1 << 29
+_EVERYBODY = IPv6Address("ff02::1").packed
 
 
 def question(mac: str, address: IPAddress) -> bytes:
@@ -39,6 +41,26 @@ def _solicitation(own: bytes, address: IPv6Address) -> bytes:
     header = _IPV6.pack(6 << 28, _ND.size, ICMPV6, 255, bytes(16), group.packed)
     to = b"\x33\x33" + group.packed[-4:]
     return _ETHERNET.pack(to, own, ETH_P_IPV6) + header + _ND.pack(SOLICITATION, 0, sum_, 0, address.packed)
+
+
+def announcement(mac: str, address: IPAddress) -> bytes:
+    """The frame by which *mac* tells everybody that it has *address*: a gratuitous ARP request (RFC 5227, 3), or an
+    unsolicited advertisement that overrides what was known (RFC 4861, 7.2.6)."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    if isinstance(address, IPv6Address):
+        return _unsolicited(own, address)
+    body = _ARP.pack(1, 0x0800, 6, 4, 1, own, address.packed, _NOBODY, address.packed)
+    return _ETHERNET.pack(_BROADCAST, own, ETH_P_ARP) + body
+
+
+def _unsolicited(own: bytes, address: IPv6Address) -> bytes:
+    link = bytes([_TARGET_LINK_ADDRESS, 1]) + own
+    size = _ND.size + len(link)
+    pseudo = address.packed + _EVERYBODY + struct.pack("!II", size, ICMPV6)
+    sum_ = _checksum(pseudo + _ND.pack(ADVERTISEMENT, 0, 0, _OVERRIDE, address.packed) + link)
+    header = _IPV6.pack(6 << 28, size, ICMPV6, 255, address.packed, _EVERYBODY)
+    told = _ND.pack(ADVERTISEMENT, 0, sum_, _OVERRIDE, address.packed) + link
+    return _ETHERNET.pack(ALL_NODES, own, ETH_P_IPV6) + header + told
 
 
 def _checksum(data: bytes) -> int:

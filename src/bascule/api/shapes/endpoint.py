@@ -10,7 +10,7 @@ from bascule.api.shapes import network_answer as answer
 from bascule.api.shapes import times
 from bascule.api.shapes.values import Int64
 from bascule.model.addresses import IPAddress
-from bascule.model.endpoint import Endpoint, EndpointSpec
+from bascule.model.endpoint import FOREVER, Endpoint, EndpointSpec
 from bascule.model.errors import Invalid
 from bascule.model.names import parse_mac, short
 
@@ -125,7 +125,9 @@ def _lease(ep: Endpoint | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for lease in ep.leases if ep else ():
         which = "dhcp" if lease.address.version == 4 else "dhcpv6"
-        until = times.rfc3339(lease.since + lease.seconds * 1_000_000_000)
+        until = (
+            "forever" if lease.seconds == FOREVER else times.rfc3339(lease.since + lease.seconds * 1_000_000_000)
+        )
         found |= {f"bascule.{which}.server": lease.server, f"bascule.{which}.until": until}
     return found
 

@@ -4,7 +4,9 @@ import re
 from typing import Annotated, TypeVar
 
 import msgspec
+import msgspec.inspect
 
+from bascule.api.shapes.nulls import filled
 from bascule.model.errors import Invalid
 
 # strconv.ParseBool
@@ -65,7 +67,12 @@ def check_json(content_type: str | None, body: bytes) -> None:
 def decode(kind: type[T], body: bytes) -> T:
     """*body* as the struct *kind*; an empty body is one with nothing in it.  Raises Invalid."""
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        try:
+            return msgspec.json.decode(body or b"{}", type=kind)
+        except msgspec.ValidationError:
+            if b"null" not in body:
+                raise
+            return msgspec.convert(filled(msgspec.json.decode(body), msgspec.inspect.type_info(kind)), kind)
     except msgspec.ValidationError as wrong:
         raise Invalid(f"invalid JSON: {wrong}") from wrong
     except msgspec.DecodeError as wrong:
