@@ -126,7 +126,7 @@ def test_endpoints_of_a_parent_that_was_renamed_work_on_and_no_new_one_is_made(g
     ground.sh("host", "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up")
     ground.comes_to_say("eth0 is now called lan0")
     until(lambda: ground.reaches("one", LAN))
-    with pytest.raises(KernelError, match="eth0"):
+    with pytest.raises(Failed, match=r"^network wire: parent eth0 is now called lan0$"):
         ground.box("two", "wire")
     ground.sh("host", "ip link set lan0 down; ip link set lan0 name eth0; ip link set eth0 up")
     ground.comes_to_say("")
@@ -139,6 +139,21 @@ def test_a_parent_without_endpoints_is_found_under_its_new_name_as_well(ground: 
     ground.wire(**{"bascule.host_access": "false"})
     ground.sh("host", "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up")
     ground.comes_to_say("eth0 is now called lan0")
+    ground.sh("host", "ip link set lan0 down; ip link set lan0 name lan9; ip link set lan9 up")
+    ground.comes_to_say("eth0 is now called lan9")
+    ground.sh("host", "ip link del lan9")
+    ground.comes_to_say("eth0 is gone")
+
+
+def test_the_hosts_own_link_that_somebody_took_away_is_made_again(ground: Ground) -> None:
+    net = ground.wire()
+    ground.box("one", "wire")
+    address = str(ground.engine.endpoints()[0].addresses[0].ip)
+    before = ground.sh("host", "ip route; ip -6 route")
+    ground.sh("host", f"ip link del bh-{net.id[:12]}")
+    until(lambda: ground.sh("host", "ip route; ip -6 route") == before)
+    assert ground.reaches("host", address)
+    ground.box("two", "wire")
 
 
 def test_another_link_of_the_parents_name_is_not_taken_for_it(ground: Ground) -> None:
