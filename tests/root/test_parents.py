@@ -297,3 +297,28 @@ def test_a_parent_that_was_renamed_while_no_daemon_ran_is_found(host: DaemonGrou
     host.stop()
     host.start()
     assert status(host) is None
+
+
+def test_a_container_that_is_to_start_with_the_daemon_waits_for_its_parent(host: DaemonGround) -> None:
+    """As at a boot where the parent comes later."""
+
+    def state() -> tuple[str, int]:
+        told = host.ask("GET", "/containers/late/json")
+        return told["State"]["Status"], told["RestartCount"]
+
+    host.run("late", "lan", "sleep", "600", HostConfig={"RestartPolicy": {"Name": "always"}})
+    host.ask("POST", "/containers/late/stop?t=0")
+    host.stop()
+    host.sh("ip link del lan0")
+    host.start()
+    # It is tried again, and again after that.
+    until(lambda: state() >= ("restarting", 2), lambda: f"{state()}\n{host.said()}")
+    host.sh(PARENT)
+    until(lambda: state()[0] == "running", host.said)
+    host.ask("POST", "/containers/late/stop?t=0")
+    host.stop()
+    host.sh("ip link del lan0")
+    host.start()
+    until(lambda: state()[0] == "restarting", host.said)
+    host.ask("POST", "/containers/late/stop?t=0")
+    assert state()[0] == "exited"

@@ -25,7 +25,7 @@ from bascule.model.addresses import (
     unspecified,
 )
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import Failed, Forbidden, Invalid
+from bascule.model.errors import Away, Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -273,11 +273,11 @@ class Decisions:
         )
 
     def _check_segment(self, net: Network, chosen: Chosen, spec: EndpointSpec) -> None:
-        """Raise Failed for what the kernel would refuse of an endpoint on a parent."""
+        """Raise Away, or Failed, for what the kernel would refuse of an endpoint on a parent."""
         if not stands(net):
             return
         if why := self.hindered(net):
-            raise Failed(f"network {net.name}: parent {why}")
+            raise Away(f"network {net.name}: parent {why}")
         there = self.intent.endpoints(network=net.id)
         if chosen.single and there:
             raise Failed(f"network {net.name}: {net.link} is passed through to {there[0].name}, and to one only")
