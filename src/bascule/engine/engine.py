@@ -165,7 +165,7 @@ class Engine:
     def plan(self, spec: NetworkSpec) -> list[Thing]:
         """What `create` would make true.  Changes nothing; the id in it is one that will not be used."""
         with self._lock:
-            return self._intent.network_things(self._decide.network(spec))
+            return self.kernel.as_made(self._intent.network_things(self._decide.network(spec)))
 
     def create(self, spec: NetworkSpec) -> Network:
         """The network exists: it is in the store and in the kernel; one of several hosts is known to the cluster.

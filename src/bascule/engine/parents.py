@@ -45,6 +45,7 @@ class Parents:
         decide.hindered = self.hindered
         self._lock = lock
         self._returned = returned
+        self._begun = False
         self._faults: dict[str, Fault] = {}
         """By the network's id."""
         self._indexes: dict[str, int] = {}
@@ -55,11 +56,15 @@ class Parents:
 
     def begin(self) -> None:
         """Everything on a parent that is well holds, and from now on what changes is heard of."""
+        self._begun = True
         self._kernel.on_links(self.look)
         self.look(())
 
     def look(self, names: Collection[str]) -> None:
-        """See to the networks on the links that are called *names*; to all where there are none."""
+        """See to the networks on the links that are called *names*; to all where there are none.  Before this has
+        begun, as in a dry run, there is no news of names."""
+        if names and not self._begun:
+            return
         with self._lock:
             nets = [net for net in self._intent.networks() if stands(net)]
             self._faults = {net.id: self._faults[net.id] for net in nets if net.id in self._faults}
