@@ -48,7 +48,7 @@ class Decisions:
     """What the pools of each network cover, by its id."""
     raised: set[str] = field(default_factory=set)
     """Links that are there for a network that is about to be."""
-    hindered: Callable[[Network], str] = lambda _net: ""
+    away: Callable[[Network], str] = lambda _net: ""
     """Why nothing can be made of a network's parent, in words; "" where it can."""
 
     def network(self, spec: NetworkSpec, *, predefined: bool = False, held: Collection[IPAddress] = ()) -> Network:
@@ -276,7 +276,7 @@ class Decisions:
         """Raise Away, or Failed, for what the kernel would refuse of an endpoint on a parent."""
         if not stands(net):
             return
-        if why := self.hindered(net):
+        if why := self.away(net):
             raise Away(f"network {net.name}: parent {why}")
         there = self.intent.endpoints(network=net.id)
         if chosen.single and there:

@@ -29,10 +29,12 @@ STATUS = "bascule.parent"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a parent, in words; *hinders*: nothing can be made of it meanwhile."""
+    """What is wrong with a parent, in words; *hinders*: what is gone is not made again meanwhile; *away*: nothing
+    can be made of it."""
 
     says: str
     hinders: bool = True
+    away: bool = True
 
 
 class Parents:
@@ -42,7 +44,7 @@ class Parents:
         """*returned* hears of each network whose parent is well again."""
         self._intent = decide.intent
         self._kernel = decide.kernel
-        decide.hindered = self.hindered
+        decide.away = self.away
         self._lock = lock
         self._returned = returned
         self._begun = False
@@ -86,12 +88,12 @@ class Parents:
         fault = self._faults.get(net.id)
         return {STATUS: fault.says} if fault else {}
 
-    def hindered(self, net: Network) -> str:
+    def away(self, net: Network) -> str:
         """Why nothing can be made of the network's parent, as it is now; "" where it can."""
         if net.id in self._faults:
             self.look((net.link,))
         fault = self._faults.get(net.id)
-        return fault.says if fault and fault.hinders else ""
+        return fault.says if fault and fault.away else ""
 
     def _see(self, net: Network, links: Mapping[str, HostLink]) -> None:
         ends = self._intent.endpoints(network=net.id)
@@ -139,8 +141,8 @@ class Parents:
             return None
         if not link.up:
             # The kernel raises no VLAN above it.
-            return Fault(f"{name} is down", hinders=name != net.link)
-        return None if link.carries else Fault(f"{name} has no carrier", hinders=False)
+            return Fault(f"{name} is down", hinders=name != net.link, away=False)
+        return None if link.carries else Fault(f"{name} has no carrier", hinders=False, away=False)
 
     def _moved(self, net: Network, ends: Sequence[Endpoint], links: Mapping[str, HostLink]) -> str:
         """The name of another link than the parent of which something of the network's is made, or of the parent
