@@ -1,11 +1,10 @@
-"""macvlan through the engine: the host's own way to the endpoints, parents of ours and of others, restarts.
+"""macvlan through the engine: parents of ours and of others, ports, restarts.
 
 lan 192.0.2.2 --- 192.0.2.1 eth0  the host, whose link is the parent
 """
 
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,8 @@ from typing import Any
 import pytest
 from tests.root import ssh_ground
 from tests.root.engine_world import EngineWorld, at
-from tests.root.firewall_world import inside
 from tests.root.ground import DaemonGround, Refused, compared, until
 
-from bascule.engine.engine import Engine
-from bascule.kernel.linux import LinuxKernel
 from bascule.model.addresses import ip_address
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Failed, Forbidden
@@ -54,65 +50,6 @@ def test_without_host_access_the_host_and_its_containers_do_not_meet(world: Engi
     macvlan(world, parent="eth0")
     world.box("one", "wire")
     assert not reaches(world, "host", "10.213.0.2")
-
-
-def test_with_host_access_they_do_in_both_directions_and_families(world: EngineWorld) -> None:
-    net = macvlan(world, parent="eth0", **{"bascule.host_access": "true"})
-    boxes = [world.box(name, "wire") for name in ("one", "two")]
-    own = [str(pool.aux["bascule.host"]) for pool in net.pools]
-    assert own == ["10.213.0.2", "fd13::2"]
-    for address in ("10.213.0.3", "10.213.0.4", "fd13::3", "fd13::4"):
-        assert reaches(world, "host", address), address
-    for address in own:
-        assert reaches(world, "one", address), address
-    # Nothing but the endpoints is behind it.
-    assert world.sh("host", f"ip route show dev bh-{net.id[:12]}").split("\n") == [
-        "10.213.0.3 scope link ",
-        "10.213.0.4 scope link",
-    ]
-    world.engine.disconnect("wire", boxes[0])
-    assert not reaches(world, "host", "10.213.0.3")
-    assert reaches(world, "host", "10.213.0.4")
-    world.engine.disconnect("wire", boxes[1])
-    world.engine.remove("wire")
-    world.kernel.settle()
-    assert "bh-" not in world.sh("host", "ip -o link; ip route; ip -6 route")
-
-
-def test_two_hundred_endpoints_with_host_access(world: EngineWorld) -> None:
-    net = macvlan(world, parent="eth0", **{"bascule.host_access": "true"})
-    for number in range(200):
-        ask = world.engine.open(world.sandbox_of(number))
-        world.engine.connect("wire", ask.id)
-    routes = world.sh("host", f"ip route show dev bh-{net.id[:12]}").splitlines()
-    assert len(routes) == 200
-    last = world.engine.endpoints(network=net.id)[-1].addresses[0].ip
-    assert reaches(world, "host", str(last))
-    before = world.sh("host", "ip -o link; ip route; ip -6 route")
-    began_again(world)
-    assert world.sh("host", "ip -o link; ip route; ip -6 route") == before
-    assert reaches(world, "host", str(last))
-    # What went while no daemon ran is there when the next one has begun.
-    again = began_again(world, lambda: world.sh("host", f"ip link del bh-{net.id[:12]}"))
-    assert sorted(again.sh("host", "ip route; ip -6 route").splitlines()) == sorted(
-        line for line in before.splitlines() if not re.match("[0-9]+: ", line)
-    )
-    assert reaches(world, "host", str(last))
-    for number in range(200):
-        world.engine.disconnect("wire", world.engine.sandboxes()[number].id)
-    assert world.sh("host", f"ip route show dev bh-{net.id[:12]}") == ""
-
-
-def began_again(world: EngineWorld, meanwhile: Callable[[], object] = lambda: None) -> EngineWorld:
-    """With another engine on the same store, as the next daemon has one."""
-    store = world.engine.store
-    world.engine.duplicates.close()
-    world.kernel.close()
-    meanwhile()
-    world.kernel = inside(world.ns("host"), lambda: LinuxKernel(namespaces=str(world.directory / "netns")))
-    world.engine = Engine(world.kernel, store, world.engine.settings)
-    world.engine.start()
-    return world
 
 
 def test_without_a_parent_a_link_of_our_own_is_one(world: EngineWorld) -> None:
