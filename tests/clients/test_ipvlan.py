@@ -32,10 +32,10 @@ l3s vepa: one reaches machine; machine reaches one; host reaches nobody
 BELOW = """\
 ipvlan on lan0.50: lan0.50; one reaches machine, two; machine reaches one; host reaches nobody; then nothing
 ipvlan on lan0.60: nothing; one reaches machine, two; machine reaches one; host reaches nobody; then nothing
-ipvlan on nothing: di-ID; one reaches two; machine reaches nobody; host reaches nobody; then nothing
+ipvlan on nothing: di-ID; no way out; one reaches two; machine reaches nobody; host reaches nobody; then nothing
 macvlan on lan0.50: lan0.50; one reaches machine, two; machine reaches one; host reaches nobody; then nothing
 macvlan on lan0.60: nothing; one reaches machine, two; machine reaches one; host reaches nobody; then nothing
-macvlan on nothing: dm-ID; one reaches two; machine reaches nobody; host reaches nobody; then nothing
+macvlan on nothing: dm-ID; no way out; one reaches two; machine reaches nobody; host reaches nobody; then nothing
 """
 TAGGED = {
     "one": ("10.215.0.10", "fd15::10"),
@@ -86,6 +86,8 @@ class Lan(Segment):
         places["one"] = f"/proc/{self._told('inspect', '-f', '{{.State.Pid}}', 'one')}/ns/net"
         asked = {"one": ("host", "machine", "two"), "machine": ("one",), "host": ("one",)}
         found = [f"{asker} reaches {_reached(places[asker], names, at)}" for asker, names in asked.items()]
+        if not self._run(places["one"], "ip route show default"):
+            found = ["no way out", *found]
         self._told("rm", "-f", *ROUTED)
         return "; ".join(found)
 
