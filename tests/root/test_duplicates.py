@@ -102,7 +102,8 @@ def test_addresses_that_others_have_are_passed_over(segment: Segment) -> None:
 def test_the_first_endpoint_is_given_no_address_that_somebody_has(segment: Segment) -> None:
     """Nobody waits between the two, as where a script makes a network and a container."""
     segment.held("10.213.0.128", "10.213.0.129", "10.213.0.130", "fd13::2")
-    pools = (PoolSpec(ip_network("10.213.0.0/24"), range=ip_network("10.213.0.128/26")), POOLS[1])
+    gateway, given = ip_address("10.213.0.1"), ip_network("10.213.0.128/26")
+    pools = (PoolSpec(ip_network("10.213.0.0/24"), given, gateway), POOLS[1])
     spec = NetworkSpec("wire", "macvlan", pools=pools, ipv6=True, options={"parent": "eth0"})
     net = segment.engine.create(spec)
     # Known already: the attach has nothing to wait for.
