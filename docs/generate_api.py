@@ -74,6 +74,10 @@ What it does not reach:
 - `_ping` tells `Builder-Version: 1`: there is no BuildKit here, and no build at all.
 - A MAC address is given on `connect` as well (Docker does so from API 1.54 on), and the filter `dangling` leaves out
   networks that have containers (Docker 28.5 takes every network of a user's for dangling).
+- A bridge network is not removed or pruned while its bridge is the parent of a macvlan or ipvlan network (403); Docker
+  takes the bridge away, and the other network's containers lose their link. What was lost with a parent, and published ports
+  that the container's default route takes away, Docker does not tell.
+- A container whose restart policy starts it with the daemon is tried again while its network's parent is away; Docker leaves it.
 - Swarm's calls answer as a Docker that is in no swarm (503); build, commit, push, search, login and plugins answer
   501 and say what to do instead.
 

@@ -68,6 +68,9 @@ class FaultyKernel:
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
         return self.inner.strays(things)
 
+    def as_made(self, things: Sequence[Thing]) -> list[Thing]:
+        return self.inner.as_made(things)
+
     def seals(self) -> tuple[Seal, ...]:
         return self.inner.seals()
 

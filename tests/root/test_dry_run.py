@@ -9,6 +9,7 @@ import pytest
 from tests.root.engine_world import EngineWorld, port
 
 from bascule.engine.engine import Engine
+from bascule.model.network import NetworkSpec
 from bascule.model.sandbox import SandboxSpec
 from bascule.model.typed import made
 
@@ -50,6 +51,18 @@ def typed(world: EngineWorld, lines: list[str]) -> None:
             check=False,
         )
         assert f"{line}\n{done.stderr}" == f"{line}\n"
+
+
+def test_a_parent_of_our_own_is_of_a_kind_that_this_kernel_has(world: EngineWorld) -> None:
+    spec = NetworkSpec("lone", "macvlan")
+    things = world.engine.plan(spec)
+    kinds = [re.sub(r"dm-\w+", "dm-ID", line) for line in made(things, world.engine.settings.table)]
+    rehearsed = world.engine.rehearse(lambda other: other.create(spec))
+    assert kinds == [re.sub(r"dm-\w+", "dm-ID", line) for line in rehearsed]
+    lines = made(things, world.engine.settings.table)
+    before = state(world)
+    typed(world, lines)
+    assert state(world) != before
 
 
 def test_the_lines_of_network_create_are_taken_away_by_those_of_rm(world: EngineWorld) -> None:

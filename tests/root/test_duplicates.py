@@ -15,14 +15,17 @@ import pytest
 from tests.root.engine_world import EngineWorld, at
 from tests.root.ground import DaemonGround, Refused, until
 
+from bascule.api.shapes.network import show
+from bascule.engine.engine import Engine
 from bascule.kernel import namespaces
 from bascule.model.addresses import ip_address
-from bascule.model.errors import Forbidden
+from bascule.model.errors import BasculeError, Forbidden
 from bascule.model.network import Network, NetworkSpec, PoolSpec
 from bascule.wire.probes import ETH_P_ARP
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
 
+HOST_ACCESS = {"bascule.host_access": "true"}
 OPTION = "bascule.duplicate_detection"
 POOLS = (PoolSpec(ip_network("10.213.0.0/24")), PoolSpec(ip_network("fd13::/64")))
 
@@ -49,8 +52,36 @@ class Segment(EngineWorld):
     def says(self) -> str:
         return self.engine.status(self.engine.network("wire")).get("bascule.duplicates", "")
 
+    def hosted(self, address: str) -> Network:
+        """A network with an address that was chosen for the host."""
+        aux = {"bascule.host": ip_address(address), "printer": ip_address("10.213.0.77")}
+        pools = (PoolSpec(ip_network("10.213.0.0/24"), aux=aux),)
+        return self.engine.create(
+            NetworkSpec("wire", "macvlan", pools=pools, options={"parent": "eth0", **HOST_ACCESS})
+        )
+
+    def listening(self) -> socket.socket:
+        """What `lan` hears and says of ARP."""
+        heard = namespaces.in_namespace(
+            f"/run/netns/{self.ns('lan')}",
+            lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP)),
+        )
+        heard.bind(("eth0", ETH_P_ARP))
+        return heard
+
     def addresses(self, box: str) -> list[str]:
         return [str(a.ip) for a in self.end(box).addresses]
+
+
+def frames(heard: socket.socket) -> Iterator[bytes]:
+    """Those that are there."""
+    while select.select([heard], [], [], 0)[0]:
+        yield heard.recv(256)
+
+
+def answers(heard: socket.socket) -> list[tuple[str, str]]:
+    """The addresses that somebody answered to have, and the MACs."""
+    return [(socket.inet_ntoa(f[28:32]), f[22:28].hex(":")) for f in frames(heard) if f[21] == 2]
 
 
 @pytest.fixture
@@ -66,6 +97,81 @@ def test_addresses_that_others_have_are_passed_over(segment: Segment) -> None:
     assert segment.addresses(segment.box("one", "wire")) == ["10.213.0.4", "fd13::2"]
     assert segment.addresses(segment.box("two", "wire")) == ["10.213.0.5", "fd13::4"]
     assert segment.says() == ""
+
+
+def test_the_first_endpoint_is_given_no_address_that_somebody_has(segment: Segment) -> None:
+    """Nobody waits between the two, as where a script makes a network and a container."""
+    segment.held("10.213.0.128", "10.213.0.129", "10.213.0.130", "fd13::2")
+    gateway, given = ip_address("10.213.0.1"), ip_network("10.213.0.128/26")
+    pools = (PoolSpec(ip_network("10.213.0.0/24"), given, gateway), POOLS[1])
+    spec = NetworkSpec("wire", "macvlan", pools=pools, ipv6=True, options={"parent": "eth0"})
+    net = segment.engine.create(spec)
+    # Known already: the attach has nothing to wait for.
+    assert len(segment.engine.duplicates.passed_over(net.id)) == 4
+    assert segment.addresses(segment.box("one", "wire")) == ["10.213.0.131", "fd13::3"]
+
+
+def test_a_daemon_that_has_just_begun_gives_none_either(segment: Segment) -> None:
+    segment.wire("report")
+    segment.held("10.213.0.2", "fd13::2")
+    store, kernel = segment.engine.store, segment.engine.kernel
+    segment.engine.duplicates.close()
+    segment.engine = Engine(kernel, store, segment.engine.settings)
+    segment.engine.start()
+    assert segment.addresses(segment.box("one", "wire")) == ["10.213.0.3", "fd13::3"]
+
+
+@pytest.mark.parametrize("detection", ["report", "strict"])
+def test_the_hosts_own_link_has_no_address_that_somebody_has(segment: Segment, detection: str) -> None:
+    segment.held("10.213.0.2", *(f"fd13::{n:x}" for n in range(2, 24)))
+    net = segment.wire(detection, **HOST_ACCESS)
+    assert [str(pool.aux["bascule.host"]) for pool in net.pools] == ["10.213.0.3", "fd13::18"]
+    assert segment.addresses(segment.box("one", "wire")) == ["10.213.0.4", "fd13::19"]
+
+
+def test_an_address_that_was_chosen_for_the_host_is_its_own_or_refused(segment: Segment) -> None:
+    mac = segment.held("10.213.0.9")
+    there = "ip -o link | cut -d' ' -f2; ip -o addr | awk '{print $2, $4}'"
+    untouched = segment.sh("host", there)
+    for address, why in (
+        ("10.213.0.9", rf"address 10.213.0.9 \(bascule.host\) is in use on eth0 by {mac}"),
+        ("10.214.0.9", "invalid auxiliary address bascule.host: parent subnet 10.213.0.0/24 doesn't contain"),
+        ("10.213.0.1", r"failed to allocate secondary ip address \(bascule.host:10.213.0.1\): Address already"),
+        ("10.213.0.255", r"failed to allocate secondary ip address \(bascule.host:10.213.0.255\): Address"),
+    ):
+        with pytest.raises(BasculeError, match=why):
+            segment.hosted(address)
+    assert segment.engine.networks()[-1].name == "none"
+    assert segment.sh("host", there) == untouched
+    net = segment.hosted("10.213.0.10")
+    assert "inet 10.213.0.10/32 " in segment.sh("host", f"ip -o addr show bh-{net.id[:12]}")
+    shown = show(net)["IPAM"]["Config"]
+    assert shown
+    assert shown[0]["AuxiliaryAddresses"] == {"bascule.host": "10.213.0.10", "printer": "10.213.0.77"}
+
+
+def test_what_came_while_the_parent_was_down_is_asked_for_when_it_is_back(segment: Segment) -> None:
+    mac = segment.held("10.213.0.9")
+    segment.wire("report")
+    segment.sh("host", "ip link set eth0 down")
+    until(lambda: "bascule.parent" in segment.engine.status(segment.engine.network("wire")))
+    segment.box("one", "wire", spec=at("10.213.0.9"))
+    segment.sh("host", "ip link set eth0 up")
+    until(lambda: segment.says() == f"10.213.0.9 of one is in use on eth0 by {mac}", segment.says)
+
+
+def test_the_hosts_addresses_have_one_mac_each_with_host_access(segment: Segment) -> None:
+    """The host's own link does not answer for what the host has on the parent."""
+    net = segment.wire("off", **HOST_ACCESS)
+    segment.sh("lan", "ip neigh flush dev eth0")
+    parent = segment.sh("host", "cat /sys/class/net/eth0/address")
+    own = str(net.pools[0].aux["bascule.host"])
+    with segment.listening() as heard:
+        segment.sh("lan", "ping -q -c 1 -W 1 192.0.2.1")
+        segment.sh("lan", f"ip route add {own} dev eth0; ping -q -c 1 -W 1 {own}")
+        told = answers(heard)
+    assert {mac for address, mac in told if address == "192.0.2.1"} == {parent}
+    assert net.mac in {mac for address, mac in told if address == own}
 
 
 def test_the_hosts_own_addresses_on_the_parent_are_no_containers(segment: Segment) -> None:
@@ -165,17 +271,10 @@ def test_strict_takes_the_next_address_where_none_was_asked_for(segment: Segment
 
 def test_off_asks_nobody(segment: Segment) -> None:
     segment.wire("off")
-    with namespaces.in_namespace(
-        f"/run/netns/{segment.ns('lan')}",
-        lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP)),
-    ) as heard:
-        heard.bind(("eth0", ETH_P_ARP))
+    with segment.listening() as heard:
         segment.box("one", "wire", spec=at("10.213.0.9"))
         segment.sh("one", "ping -q -c 1 -W 1 10.213.0.77 || true")
-        asked = []
-        while select.select([heard], [], [], 0)[0]:
-            frame = heard.recv(256)
-            asked.append((socket.inet_ntoa(frame[28:32]), socket.inet_ntoa(frame[38:42])))
+        asked = [(socket.inet_ntoa(f[28:32]), socket.inet_ntoa(f[38:42])) for f in frames(heard)]
     assert ("10.213.0.9", "10.213.0.77") in asked
     assert [one for one in asked if one[0] == "0.0.0.0"] == []
 

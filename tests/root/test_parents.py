@@ -126,7 +126,7 @@ def test_endpoints_of_a_parent_that_was_renamed_work_on_and_no_new_one_is_made(g
     ground.sh("host", "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up")
     ground.comes_to_say("eth0 is now called lan0")
     until(lambda: ground.reaches("one", LAN))
-    with pytest.raises(KernelError, match="eth0"):
+    with pytest.raises(Failed, match=r"^network wire: parent eth0 is now called lan0$"):
         ground.box("two", "wire")
     ground.sh("host", "ip link set lan0 down; ip link set lan0 name eth0; ip link set eth0 up")
     ground.comes_to_say("")
@@ -139,6 +139,21 @@ def test_a_parent_without_endpoints_is_found_under_its_new_name_as_well(ground: 
     ground.wire(**{"bascule.host_access": "false"})
     ground.sh("host", "ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up")
     ground.comes_to_say("eth0 is now called lan0")
+    ground.sh("host", "ip link set lan0 down; ip link set lan0 name lan9; ip link set lan9 up")
+    ground.comes_to_say("eth0 is now called lan9")
+    ground.sh("host", "ip link del lan9")
+    ground.comes_to_say("eth0 is gone")
+
+
+def test_the_hosts_own_link_that_somebody_took_away_is_made_again(ground: Ground) -> None:
+    net = ground.wire()
+    ground.box("one", "wire")
+    address = str(ground.engine.endpoints()[0].addresses[0].ip)
+    before = ground.sh("host", "ip route; ip -6 route")
+    ground.sh("host", f"ip link del bh-{net.id[:12]}")
+    until(lambda: ground.sh("host", "ip route; ip -6 route") == before)
+    assert ground.reaches("host", address)
+    ground.box("two", "wire")
 
 
 def test_another_link_of_the_parents_name_is_not_taken_for_it(ground: Ground) -> None:
@@ -282,3 +297,28 @@ def test_a_parent_that_was_renamed_while_no_daemon_ran_is_found(host: DaemonGrou
     host.stop()
     host.start()
     assert status(host) is None
+
+
+def test_a_container_that_is_to_start_with_the_daemon_waits_for_its_parent(host: DaemonGround) -> None:
+    """As at a boot where the parent comes later."""
+
+    def state() -> tuple[str, int]:
+        told = host.ask("GET", "/containers/late/json")
+        return told["State"]["Status"], told["RestartCount"]
+
+    host.run("late", "lan", "sleep", "600", HostConfig={"RestartPolicy": {"Name": "always"}})
+    host.ask("POST", "/containers/late/stop?t=0")
+    host.stop()
+    host.sh("ip link del lan0")
+    host.start()
+    # It is tried again, and again after that.
+    until(lambda: state() >= ("restarting", 2), lambda: f"{state()}\n{host.said()}")
+    host.sh(PARENT)
+    until(lambda: state()[0] == "running", host.said)
+    host.ask("POST", "/containers/late/stop?t=0")
+    host.stop()
+    host.sh("ip link del lan0")
+    host.start()
+    until(lambda: state()[0] == "restarting", host.said)
+    host.ask("POST", "/containers/late/stop?t=0")
+    assert state()[0] == "exited"

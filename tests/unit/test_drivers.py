@@ -565,6 +565,7 @@ def test_a_macvlan_network_on_a_vlan_with_the_hosts_own_link() -> None:
         == """\
 ip link add link eth0 name eth0.50 up type vlan id 50
 ip link add link eth0.50 name bh-aaaaaaaaaaaa address 02:00:00:00:00:01 type macvlan mode bridge
+sysctl -qw net/ipv4/conf/bh-aaaaaaaaaaaa/arp_ignore=1
 sysctl -qw net/ipv6/conf/bh-aaaaaaaaaaaa/accept_ra=0
 sysctl -qw net/ipv6/conf/bh-aaaaaaaaaaaa/disable_ipv6=1
 ip link set bh-aaaaaaaaaaaa addrgenmode none && ip link set bh-aaaaaaaaaaaa up"""
@@ -621,6 +622,22 @@ def test_an_ipvlan_endpoint_in_l3_has_its_default_route_on_the_link() -> None:
             "requested ipvlan flag 'zz' is not valid, 'bridge' is the ipvlan driver default",
         ),
         (ipvlan, {"parent": "lo"}, "loopback interface is not a valid ipvlan parent link"),
+        *(
+            (
+                macvlan,
+                {"bascule.host_access": "true", "macvlan_mode": mode},
+                f"there is no host access in macvlan mode {mode}, which keeps the host from the endpoints",
+            )
+            for mode in ("private", "vepa", "passthru")
+        ),
+        *(
+            (
+                ipvlan,
+                {"bascule.host_access": "true", "ipvlan_flag": flag},
+                f"there is no host access with ipvlan flag {flag}, which keeps the host from the endpoints",
+            )
+            for flag in ("private", "vepa")
+        ),
     ],
 )
 def test_words_that_a_parents_driver_does_not_know(driver: Driver, options: dict[str, str], why: str) -> None:

@@ -88,3 +88,41 @@ def test_a_dry_run_asks_nobody() -> None:
     wire(made, STRICT)
     sandbox = box(made)
     assert any("10.7.0.2/24" in line for line in made.rehearse(lambda other: other.connect("wire", sandbox)))
+
+
+TAGGED = {"parent": "eth0.50", "bascule.host_access": "true"}
+
+
+def test_a_vlan_is_there_to_be_asked_on_and_is_the_networks() -> None:
+    made = engine({f"10.7.0.{n}": MAC for n in range(2, 5)})
+    net = wire(made, TAGGED)
+    assert not net.adopted
+    assert str(net.pools[0].aux["bascule.host"]) == "10.7.0.5"
+    assert str(made.connect("wire", box(made)).addresses[0].ip) == "10.7.0.6"
+    made.close_sandbox(made.sandboxes()[0].id)
+    made.remove("wire")
+    assert "eth0.50" not in made.kernel.dump()
+
+
+def test_a_vlan_goes_with_a_refusal_but_not_anothers() -> None:
+    made = engine({"10.7.0.9": MAC})
+    before = made.kernel.dump()
+    pools = (PoolSpec(ip_network("10.7.0.0/24"), aux={"bascule.host": ip_address("10.7.0.9")}),)
+    spec = NetworkSpec("wire", "macvlan", pools=pools, options=TAGGED)
+    refusal = rf"^address 10\.7\.0\.9 \(bascule.host\) is in use on eth0\.50 by {MAC}$"
+    with pytest.raises(Forbidden, match=refusal):
+        made.create(spec)
+    assert made.kernel.dump() == before
+    other = made.create(NetworkSpec("other", "macvlan", options={"parent": "eth0.50"}))
+    with pytest.raises(Forbidden, match=refusal):
+        made.create(spec)
+    assert not other.adopted
+    assert "eth0.50" in made.kernel.dump()
+    assert [net.name for net in made.networks()] == ["bridge", "host", "none", "other"]
+
+
+def test_a_dry_run_of_a_network_with_the_hosts_own_link_asks_nobody() -> None:
+    made = engine({"10.7.0.2": MAC})
+    pools = (PoolSpec(ip_network("10.7.0.0/24")),)
+    spec = NetworkSpec("wire", "macvlan", pools=pools, options={"parent": "eth0", "bascule.host_access": "true"})
+    assert any("10.7.0.2/32" in line for line in made.rehearse(lambda other: other.create(spec)))

@@ -22,7 +22,7 @@ from bascule.containers.volumes import Volumes
 from bascule.containers.waiting import Waiter, Waiting
 from bascule.containers.watcher import Watcher
 from bascule.model.container import Container
-from bascule.model.errors import BasculeError, Conflict, Failed, NotFound
+from bascule.model.errors import Away, BasculeError, Conflict, Failed, NotFound
 from bascule.model.names import short
 
 log = logging.getLogger(__name__)
@@ -222,13 +222,15 @@ class Life:
                 return
             try:
                 self.start(current, restarts=restarts)
+            except Away:
+                self.later(current, restarts)
             except BasculeError as error:
                 self._records.state(container.id, status="exited")
                 log.error("could not restart container %s: %s", container.name, error)
 
-    def resume_restart(self, container: Container) -> None:
-        """A restart that was due when an earlier process ended is due again."""
-        self._again(container, 0)
+    def later(self, container: Container, restarts: int) -> None:
+        """Start it as after an end: that was due already, or what its network stands on is away."""
+        self._again(self._records.state(container.id, status="restarting", restarts=restarts), 0)
 
     def _cancel(self, ident: str) -> bool:
         with self._lock:

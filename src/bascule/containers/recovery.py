@@ -15,7 +15,7 @@ from bascule.containers.restarts import wanted_at_start
 from bascule.containers.starting import Parts, update_files
 from bascule.engine.engine import Engine
 from bascule.model.container import Container
-from bascule.model.errors import BasculeError
+from bascule.model.errors import Away, BasculeError
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def start_up(engine: Engine, life: Life, parts: Parts) -> None:
     due = []
     for container in parts.records.all():
         if container.state.status == "restarting":
-            life.resume_restart(container)
+            life.later(container, container.state.restarts)
         elif container.state.status in ("exited", "created") and wanted_at_start(container):
             due.append(container)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restart") as pool:
@@ -58,6 +58,9 @@ def _joins(container: Container) -> bool:
 def _start(life: Life, container: Container) -> None:
     try:
         life.start(container)
+    except Away as error:
+        log.error("container %s is started when it can be: %s", container.name, error)
+        life.later(container, container.state.restarts)
     except BasculeError as error:
         log.error("could not start container %s: %s", container.name, error)
 

@@ -125,8 +125,8 @@ class Wiring:
 
     def warnings(self, spec: ContainerSpec) -> list[str]:
         """About what a container like that will not have on its networks."""
-        nets = [self._known(name) for name in wishes(spec) if name not in PASSIVE]
-        known = [net for net in nets if net is not None and not net.config_only]
+        nets = [(self._known(name), wish) for name, wish in wishes(spec).items() if name not in PASSIVE]
+        known = [(net, wish) for net, wish in nets if net is not None and not net.config_only]
         return warnings.of_ports(known) if spec.ports or spec.publish_all else []
 
     def settled(self, spec: ContainerSpec) -> ContainerSpec:

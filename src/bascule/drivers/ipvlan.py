@@ -4,6 +4,7 @@ from bascule.drivers import parent
 from bascule.drivers.options import check_ours
 from bascule.drivers.protocol import Chosen, Traits
 from bascule.model.endpoint import Endpoint
+from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.thing import Ipvlan, Thing
 
@@ -24,7 +25,9 @@ def how(net: Network | NetworkSpec) -> str:
 
 def check(spec: NetworkSpec) -> Chosen:
     check_ours(spec.options, *parent.OURS)
-    how(spec)
+    flag = how(spec)
+    if parent.host_access(spec.options) and flag != "bridge":
+        raise Failed(f"there is no host access with ipvlan flag {flag}, which keeps the host from the endpoints")
     # In l3 the parent routes: there are no neighbours to be gateways.
     return parent.chosen(spec, "ipvlan", alone=True, onlink=mode(spec) != "l2")
 

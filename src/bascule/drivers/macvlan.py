@@ -20,10 +20,12 @@ def mode(net: Network | NetworkSpec) -> str:
 
 def check(spec: NetworkSpec) -> Chosen:
     check_ours(spec.options, *parent.OURS)
+    if parent.host_access(spec.options) and mode(spec) != "bridge":
+        raise Failed(
+            f"there is no host access in macvlan mode {mode(spec)}, which keeps the host from the endpoints"
+        )
     passthru = mode(spec) == "passthru"
-    if passthru and parent.host_access(spec.options):
-        raise Failed("mode passthru gives the parent to one endpoint: there is no host access")
-    return parent.chosen(spec, "macvlan", alone=passthru)
+    return parent.chosen(spec, "macvlan", alone=passthru, single=passthru)
 
 
 def check_endpoint(net: Network, options: dict[str, str]) -> str:  # noqa: ARG001 -- any macvlan network will do.

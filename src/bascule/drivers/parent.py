@@ -54,15 +54,19 @@ def vlan(name: str) -> tuple[str, int]:
     return below, int(tag)
 
 
-def chosen(spec: NetworkSpec, kind: str, *, alone: bool, onlink: bool = False) -> Chosen:
-    """What the engine must know.  An internal network leads nowhere, so nobody holds its gateway."""
+def chosen(spec: NetworkSpec, kind: str, *, alone: bool, single: bool = False, onlink: bool = False) -> Chosen:
+    """What the engine must know.  An internal network leads nowhere, nor does one on a link of our own, so nobody
+    holds its gateway."""
     announce.wanted(spec.options)
     _detection(spec.options)
-    held = not spec.internal and not onlink
+    name = named(spec, kind)
+    held = bool(name) and not spec.internal and not onlink
     return Chosen(
-        parent=named(spec, kind),
+        parent=name,
         alone=alone,
+        single=single,
         onlink=onlink and not spec.internal,
+        leads_nowhere=not name,
         has_gateway=(held, held),
         host_address=host_access(spec.options),
     )
@@ -126,6 +130,8 @@ def shim(net: Network) -> str:
 def host_side(net: Network, link: Thing) -> Iterator[Thing]:
     """The host's *link*, with its addresses and no subnet behind them: each endpoint comes with its own route."""
     yield link
+    # What the host has elsewhere is not to be found here: to the segment that is the parent's, if anybody's.
+    yield Sysctl(f"net/ipv4/conf/{shim(net)}/arp_ignore", "1")
     yield Sysctl(f"net/ipv6/conf/{shim(net)}/accept_ra", "0")
     yield Sysctl(f"net/ipv6/conf/{shim(net)}/disable_ipv6", "0" if net.ipv6 else "1")
     for pool in net.pools:

@@ -41,8 +41,12 @@ class Chosen:
     """A link that endpoints are made of: it is there, or a VLAN of one that is."""
     alone: bool = False
     """No other network may have the same parent."""
+    single: bool = False
+    """One endpoint at a time has the parent."""
     onlink: bool = False
     """Everything is reached on the link itself, by no gateway."""
+    leads_nowhere: bool = False
+    """There is nobody on it but its endpoints, so it is no default route, though it is not called internal."""
     host_address: bool = False
     """The host wants an address of its own in each pool."""
     iface_prefix: str = "eth"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from bascule.engine.intent import Intent
-from bascule.ipam.addresses import Exhausted, pick_address
+from bascule.ipam.addresses import Exhausted, pick_address, unusable
 from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, ip_interface
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.network import Network, Pool
@@ -81,7 +81,7 @@ def _static(asked: IPAddress, pools: Sequence[Pool], taken: set[IPAddress]) -> I
         raise Invalid(
             f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {asked}"
         )
-    if asked in taken or asked == pool.gateway or asked in pool.aux.values():
+    if asked in taken or asked == pool.gateway or asked in pool.aux.values() or int(asked) in unusable(pool.subnet):
         raise Forbidden("Address already in use")
     return ip_interface(f"{asked}/{pool.subnet.prefixlen}")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find, service
 from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
-from bascule.drivers.parent import HOST, check_sharing, vlan
+from bascule.drivers.parent import HOST, check_sharing, shim, vlan
 from bascule.drivers.protocol import Chosen
 from bascule.engine.addressing import Addressing
-from bascule.engine.intent import Intent, named
+from bascule.engine.intent import Intent, named, stands
 from bascule.engine.leases import DRIVER
 from bascule.engine.refusals import check_network, resolve_config
 from bascule.ipam.addresses import pick_address
@@ -25,7 +25,7 @@ from bascule.model.addresses import (
     unspecified,
 )
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import Failed, Forbidden, Invalid
+from bascule.model.errors import Away, Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -46,9 +46,14 @@ class Decisions:
     addressing: Addressing
     spans: dict[str, tuple[Span, ...]] = field(default_factory=dict)
     """What the pools of each network cover, by its id."""
+    raised: set[str] = field(default_factory=set)
+    """Links that are there for a network that is about to be."""
+    away: Callable[[Network], str] = lambda _net: ""
+    """Why nothing can be made of a network's parent, in words; "" where it can."""
 
-    def network(self, spec: NetworkSpec, *, predefined: bool = False) -> Network:
-        """A network as it will be.  Raises what Docker would say; changes nothing."""
+    def network(self, spec: NetworkSpec, *, predefined: bool = False, held: Collection[IPAddress] = ()) -> Network:
+        """A network as it will be; the host has none of the addresses that are *held*.  Raises what Docker would
+        say; changes nothing."""
         if not predefined:
             check_network(spec, self.intent)
             spec = self._configured(spec)
@@ -59,6 +64,8 @@ class Decisions:
         traits = None if spec.config_only else find(spec.driver).TRAITS
         link, adopted = self._link(ident, spec, chosen)
         pools = self._pools(spec, chosen, traits.scope, adopted) if traits and traits.connects else ()
+        if chosen.host_address:
+            pools = tuple(_with_host(pool, held) for pool in pools)
         return Network(
             id=ident,
             name=spec.name,
@@ -112,7 +119,7 @@ class Decisions:
     def _check_parent(self, spec: NetworkSpec, chosen: Chosen) -> bool:
         """Whether the parent is there, and not because of a network of ours.  Raises Failed for one that neither is
         there nor can be made, or that another network has to itself."""
-        sharing = [n for n in self.intent.networks() if n.link == chosen.parent]
+        sharing = [n for n in self.intent.networks() if stands(n) and n.link == chosen.parent]
         for other in sharing:
             if other.driver == spec.driver:
                 check_sharing(chosen, other, find(other.driver).check(as_spec(other)))
@@ -120,14 +127,15 @@ class Decisions:
         if chosen.parent not in links:
             below, _ = vlan(chosen.parent)
             if below not in links:
-                raise Failed(f"failed to find master interface {below} on the host: Link not found")
+                raise Failed(f"-o parent interface was not found on the host: {below}")
             return False
-        return all(other.adopted for other in sharing)
+        return chosen.parent not in self.raised and all(other.adopted for other in sharing)
 
     def _check_link(self, ident: str, link: str) -> bool:
         """Whether *link* is there already and will be adopted.  Raises for a name that cannot be used."""
         for other in self.intent.networks():
-            if other.link == link:
+            # One whose parent it is has it beside the bridge network.
+            if other.link == link and not stands(other):
                 raise Forbidden(
                     f"cannot create network {ident} ({link}): conflicts with network {other.id} ({link}):"
                     " networks have same bridge name"
@@ -164,8 +172,6 @@ class Decisions:
                 pool = decide_pool(one, known, held)
                 if exact and not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
                     self._check_routes(pool.subnet, routes)
-                if chosen.host_address:
-                    pool = replace(pool, aux={**pool.aux, HOST: pick_address(pool, ())})
                 pools.append(pool)
                 known.append(span(pool.subnet))
         return tuple(pools)
@@ -244,6 +250,7 @@ class Decisions:
         insisted = driver.check_endpoint(net, dict(spec.options))
         _check_free(insisted, mine, link)
         chosen = driver.check(as_spec(net))
+        self._check_segment(net, chosen, spec)
         addresses = self.addressing.choose(net, at or spec.addresses)
         targets = self._linked(net, spec)
         return Endpoint(
@@ -253,7 +260,7 @@ class Decisions:
             name=sandbox.name,
             created=self.now(),
             addresses=addresses,
-            gateways=self._gateways(net, addresses, onlink=chosen.onlink),
+            gateways=() if chosen.leads_nowhere else self._gateways(net, addresses, onlink=chosen.onlink),
             mac=self._mac(net, sandbox, addresses, spec) if driver.TRAITS.own_mac else "",
             link=link,
             ifname=insisted or _next_name(chosen.iface_prefix, [ep.ifname for ep in mine]),
@@ -264,6 +271,25 @@ class Decisions:
             reaches=tuple((a.ip, *port) for target in targets for a in target.addresses for port in target.exposed),
             spec=spec,
         )
+
+    def _check_segment(self, net: Network, chosen: Chosen, spec: EndpointSpec) -> None:
+        """Raise Away, or Failed, for what the kernel would refuse of an endpoint on a parent."""
+        if not stands(net):
+            return
+        if why := self.away(net):
+            raise Away(f"network {net.name}: parent {why}")
+        there = self.intent.endpoints(network=net.id)
+        if chosen.single and there:
+            raise Failed(f"network {net.name}: {net.link} is passed through to {there[0].name}, and to one only")
+        if spec.mac:
+            self._check_mac(net, parse_mac(spec.mac))
+
+    def _check_mac(self, net: Network, mac: str) -> None:
+        sharing = [n for n in self.intent.networks() if stands(n) and n.link == net.link]
+        owners = {n.mac: "the host" for n in sharing if shim(n) in self.kernel.links()}
+        owners |= {ep.mac: ep.name for n in sharing for ep in self.intent.endpoints(network=n.id)}
+        if mac in owners:
+            raise Failed(f"network {net.name}: MAC address {mac} is in use on {net.link} by {owners[mac]}")
 
     @staticmethod
     def _gateways(net: Network, addresses: Sequence[IPInterface], *, onlink: bool) -> tuple[IPAddress, ...]:
@@ -293,6 +319,11 @@ class Decisions:
             return bool(names & {ep.name, ident, short(ident)})
 
         return [ep for ep in self.intent.endpoints(network=net.id) if names and meant(ep)]
+
+
+def _with_host(pool: Pool, held: Collection[IPAddress]) -> Pool:
+    """*pool* with an address of the host's: what the user chose for it, else the first that nobody has."""
+    return pool if HOST in pool.aux else replace(pool, aux={**pool.aux, HOST: pick_address(pool, held)})
 
 
 def _with_families(spec: NetworkSpec) -> NetworkSpec:

@@ -3,8 +3,9 @@
 A network straight on a parent shares its segment with machines that nobody asked.  Three things are done about it,
 as its option `bascule.duplicate_detection` says (drivers/parent.py, decision 011):
 
-- *report*: nobody waits.  The next addresses that we would choose are asked for ahead of time, and those that
-  somebody has are passed over; each endpoint's addresses are asked for when it has them, and a conflict is told.
+- *report*: no endpoint waits.  The next addresses that we would choose are asked for ahead of time, the first ones
+  by whoever makes the network (engine/ahead.py), and those that somebody has are passed over; each endpoint's
+  addresses are asked for when it has them, and a conflict is told.
 - *strict*: an endpoint is made only when nobody has its addresses, which takes the kernel's patience.
 - *off*: nothing.
 
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bascule.drivers.parent import detection
+from bascule.engine.ahead import COUNT, Ahead
 from bascule.engine.decide import Decisions
 from bascule.engine.intent import Intent
 from bascule.kernel.protocol import Kernel
@@ -34,12 +36,12 @@ log = logging.getLogger(__name__)
 STATUS = "bascule.duplicates"
 HOST = "this host"
 """Instead of a MAC."""
-AHEAD = 16
-"""So many addresses of a family are asked for before they are needed."""
 FRESH = 60.0
 """Seconds for which it is known that nobody had an address."""
 KEPT = 600.0
 """Seconds after which an address that somebody had may be asked for again; one that an endpoint has is."""
+FIRST = 0.4
+"""Seconds that an endpoint waits at most for the first answers about a network: they take 0.3."""
 
 Lock = threading.RLock
 Tell = Callable[[Network, Endpoint, IPAddress, str], None]
@@ -55,6 +57,8 @@ class _Known:
     """Of endpoints that are about to be."""
     checked: set[str] = field(default_factory=set)
     """The endpoints, by their ids, whose addresses were asked for."""
+    first: threading.Event = field(default_factory=threading.Event)
+    """Set when something is known: not in a daemon's first moments, nor in those of a parent that is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Duplicates:
         """Addresses that nobody has, for an endpoint as *decide* would have it, and nobody else's meanwhile; none
         where the network does not wait for that.  Raises Forbidden for one that was asked for and is in use."""
         if detection(net) != "strict":
+            self._await_first(net)
             yield ()
             return
         addresses = self._vet(net, decide)
@@ -115,6 +120,23 @@ class Duplicates:
         finally:
             with self._lock:
                 self._of(net).reserved -= set(addresses)
+
+    def _await_first(self, net: Network) -> None:
+        known = self._known.get(net.id)
+        if self._begun and known and detection(net) == "report":
+            known.first.wait(FIRST)
+
+    def ahead(self) -> Ahead:
+        """For a network that is about to be."""
+        who_has = (lambda net, asked: self._who_has(net, asked, self._ours(net))) if self._begun else None
+        return Ahead(self._intent, self._kernel, self._decide, self._lock, who_has, self._made)
+
+    def _made(self, net: Network, asked: Collection[IPAddress], found: Mapping[IPAddress, str]) -> Network:
+        """This is known of a network that is new."""
+        with self._lock:
+            self._learn(net, asked, found)
+            self._of(net).first.set()
+        return net
 
     def _vet(self, net: Network, decide: Callable[[], Endpoint]) -> tuple[IPAddress, ...]:
         while True:
@@ -148,6 +170,13 @@ class Duplicates:
         """What an earlier daemon knew is found out again."""
         self._begun = True
         for net in self._intent.networks():
+            self.again(net)
+
+    def again(self, net: Network) -> None:
+        """Nothing is known of the network any more: its parent is back, perhaps on another segment."""
+        if self._begun and detection(net) != "off":
+            with self._lock:
+                self._known[net.id] = _Known(reserved=self._of(net).reserved)
             self.ask(net)
 
     def close(self) -> None:
@@ -191,14 +220,19 @@ class Duplicates:
             there = self._intent.endpoints(network=net.id)
             again = {ident for ident, one in self._conflicts.items() if one.network == net.id and one.then <= now}
             ends = [ep for ep in there if ep.id not in known.checked or ep.id in again]
-            known.checked = {ep.id for ep in there}
             asked = [a.ip for ep in ends for a in ep.addresses]
             if detection(net) == "report":
-                asked += [a for a in self._decide.addressing.ahead(net, AHEAD) if known.free.get(a, 0.0) < now]
+                asked += [a for a in self._decide.addressing.ahead(net, COUNT) if known.free.get(a, 0.0) < now]
             ours = self._ours(net)
         found = self._who_has(net, asked, ours) if asked else {}
         with self._lock:
-            self._learn(net, asked, found)
+            known.first.set()
+            if found or self._hears(net):
+                known.checked = {ep.id for ep in there}
+                self._learn(net, asked, found)
+            else:
+                # Nobody was there to be asked: that is done when the parent is back.
+                ends = [ep for ep in ends if ep.id in again]
             for ep in ends:
                 self._note(net, ep, {a.ip: found[a.ip] for a in ep.addresses if a.ip in found})
 

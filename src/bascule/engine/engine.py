@@ -82,7 +82,6 @@ class Engine:
         self._lock = threading.RLock()
         self._upstream = upstream or (lambda: self.settings.nameservers)
         self._intent = Intent(store)
-        self.parents = Parents(self._intent, kernel, self._lock)
         self._decide = Decisions(self._intent, kernel, self.settings, now, new_id, chance, Addressing(self._intent))
         self.cluster: Cluster = cluster or NoCluster()
         self.services = Services(self._intent, self.names, balance or NoBalance())
@@ -93,6 +92,7 @@ class Engine:
         self._changes = Changes(self._intent, kernel, ports, self.settings, telling)
         self._leasing = Leasing(self.leases, self._intent, self._changes, kernel, self._lock)
         self.duplicates = Duplicates(self._intent, kernel, self._decide, self._lock, telling.duplicate)
+        self.parents = Parents(self._decide, self._lock, self.duplicates.again)
         does = Places(self.open, self.connect, self.disconnect, self.close_sandbox)
         self.shared = Shared(self._intent, kernel, self.names, self._lock, does, telling.happened, self.services)
 
@@ -109,14 +109,7 @@ class Engine:
             make_true(self._intent, self.kernel, self._decide, self.settings)
             self.parents.begin()
             self.duplicates.begin()
-            for net in self.networks():
-                self.names.publish(self._intent.zone(net), soon=True)
-            for sandbox in self.store.all(Sandbox):
-                self._telling.serve(sandbox)
-                self._telling.carry(sandbox)
-            for key in set(self.proxy.keys()) - {box.id for box in self.store.all(Sandbox)}:
-                self.proxy.carry(key, ())
-            self.names.settle()
+            self._telling.everything()
             self._leasing.begin()
         self.cluster.begin(self.shared)
 
@@ -129,8 +122,10 @@ class Engine:
     def repair(self) -> list[Thing]:
         """What somebody took away from our networks and endpoints holds again; those things."""
         with self._lock:
+            # Bridges first: one may be a parent.
+            found = put_back(self._intent, self.kernel)
             self.parents.look(())
-            return put_back(self._intent, self.kernel)
+            return found
 
     def rehearse(self, work: Callable[["Engine"], object]) -> list[str]:
         """The commands that *work* would be, done with the engine that it is given; changes nothing.  Ids in them
@@ -164,19 +159,22 @@ class Engine:
     def plan(self, spec: NetworkSpec) -> list[Thing]:
         """What `create` would make true.  Changes nothing; the id in it is one that will not be used."""
         with self._lock:
-            return self._intent.network_things(self._decide.network(spec))
+            return self.kernel.as_made(self._intent.network_things(self._decide.network(spec)))
 
     def create(self, spec: NetworkSpec) -> Network:
         """The network exists: it is in the store and in the kernel; one of several hosts is known to the cluster.
         Raises what Docker would say."""
-        with self._lock:
-            net = self._decide.network(spec)
-            if net.scope != "global":
-                return self._make(net)
-        while (shared := self.cluster.propose(net)) is None:
-            with self._lock:
-                net = self._decide.network(spec)
-        return self.shared.adopt(shared)
+        with self.duplicates.ahead() as ahead:
+            while True:
+                with self._lock:
+                    net = self._decide.network(spec, held=ahead.held)
+                    unasked = ahead.unasked(net)
+                    if not unasked and net.scope != "global":
+                        return ahead.made(self._make(net))
+                if unasked:
+                    ahead.ask(net, unasked)
+                elif shared := self.cluster.propose(net):
+                    return self.shared.adopt(shared)
 
     def _make(self, net: Network) -> Network:
         self.store.commit(put=[net])

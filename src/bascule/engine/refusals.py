@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from bascule.drivers import find, service
-from bascule.engine.intent import DEFAULT, Intent
+from bascule.drivers.parent import base
+from bascule.engine.intent import DEFAULT, Intent, stands
 from bascule.engine.leases import DRIVER
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import EndpointSpec
@@ -100,6 +101,13 @@ def check_removable(net: Network, intent: Intent) -> None:
     if active:
         shown = ", ".join(f'name:"{ep.name}" id:"{ep.id[:12]}"' for ep in active)
         raise Forbidden(f"error while removing network: network {net.name} has active endpoints ({shown})")
+    if net.link and not net.adopted and not stands(net):
+        for other in intent.networks():
+            if stands(other) and base(other) == net.link:
+                raise Forbidden(
+                    f"error while removing network: the bridge of network {net.name}, {net.link}, is the parent of"
+                    f" network {other.name}"
+                )
 
 
 def check_endpoint(net: Network, spec: EndpointSpec) -> None:

@@ -75,6 +75,18 @@ class Telling:
         else:
             self.names.serve(sandbox, view, soon=True)
 
+    def everything(self) -> None:
+        """The resolver and the forwarder know all that there is, and of nothing else."""
+        for net in self.intent.networks():
+            self.names.publish(self.intent.zone(net), soon=True)
+        boxes = self.intent.store.all(Sandbox)
+        for box in boxes:
+            self.serve(box)
+            self.carry(box)
+        for key in set(self.proxy.keys()) - {box.id for box in boxes}:
+            self.proxy.carry(key, ())
+        self.names.settle()
+
     def flush(self) -> None:
         """The resolver has done what it was told.  Raises Failed where it refused."""
         self.names.flush()

@@ -1,12 +1,16 @@
 """What can be told to somebody who makes a network or a container: it will be as asked, and may not work."""
 
 import logging
+from collections.abc import Sequence
 
 from bascule.drivers import find
 from bascule.drivers.parent import base
+from bascule.engine.decide import as_spec
 from bascule.engine.intent import stands
 from bascule.kernel.nature import WIRELESS
 from bascule.kernel.protocol import Kernel
+from bascule.model.addresses import FAMILIES, Family
+from bascule.model.endpoint import EndpointSpec
 from bascule.model.network import Network
 
 log = logging.getLogger(__name__)
@@ -38,8 +42,31 @@ def of_network(kernel: Kernel, net: Network) -> list[str]:
     return found
 
 
-def of_ports(nets: list[Network]) -> list[str]:
-    """About a container on *nets* that is to publish ports: none of them does that."""
-    if not nets or any(find(net.driver).TRAITS.publishes for net in nets):
+def of_ports(nets: Sequence[tuple[Network, EndpointSpec]]) -> list[str]:
+    """About a container on *nets* that is to publish ports: none of them does that, or the one that will have its
+    default route does not."""
+    if not nets:
         return []
-    return [f"Published ports are discarded: the {nets[0].driver} driver does not support port mappings"]
+    publishing = [net for net, _ in nets if find(net.driver).TRAITS.publishes]
+    leading = [net for version in FAMILIES if (net := _gateway(nets, version))]
+    if publishing and (not leading or any(net in publishing for net in leading)):
+        return []
+    told = "Published ports are discarded: "
+    if publishing:
+        told += f"the default route is on network {leading[0].name}, and "
+    net = leading[0] if leading else nets[0][0]
+    return [f"{told}the {net.driver} driver does not support port mappings"]
+
+
+def _gateway(nets: Sequence[tuple[Network, EndpointSpec]], version: Family) -> Network | None:
+    """The network of *nets* that will be the gateway for a family, as `gateways.elect` does it with endpoints."""
+    ranked = sorted(nets, key=lambda one: (-one[1].gw_priority, not (one[0].ipv4 and one[0].ipv6), one[0].name))
+    return next((net for net, _ in ranked if _leads(net, version)), None)
+
+
+def _leads(net: Network, version: Family) -> bool:
+    if net.internal or net.tunnel or not find(net.driver).TRAITS.connects:
+        return False
+    chosen = find(net.driver).check(as_spec(net))
+    held = chosen.has_gateway[FAMILIES.index(version)] or chosen.onlink
+    return (net.ipv4, net.ipv6)[FAMILIES.index(version)] and held and not chosen.leads_nowhere

@@ -343,8 +343,12 @@ class FakeKernel:
     def nature(self, link: str) -> str:
         return end.kind if (end := self._ends.get(("", link))) and end.thing is None else ""
 
-    def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:  # noqa: ARG002
-        return {a: mac for a, mac in self._owners.items() if a in addresses and mac not in but}
+    def as_made(self, things: Sequence[Thing]) -> list[Thing]:
+        return list(things)
+
+    def who_has(self, link: str, addresses: Sequence[IPAddress], but: Collection[str]) -> dict[IPAddress, str]:
+        there = self._owners if ("", link) in self._ends else {}
+        return {a: mac for a, mac in there.items() if a in addresses and mac not in but}
 
     def port_holder(self, proto: Proto, host: IPAddress, port: int) -> str | None:
         if int(host) and not host.is_loopback and host not in self._host_addresses():

@@ -9,6 +9,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import cast
@@ -24,16 +25,16 @@ from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import answers, holder
 from bascule.kernel.protocol import Outcome
 from bascule.kernel.removing import Removing
-from bascule.kernel.route_socket import RouteSocket
+from bascule.kernel.route_socket import ALL_DONE, RouteSocket
 from bascule.kernel.sealing import Sealing
-from bascule.kernel.survey import Survey, is_namespace, needless, sysctl_file
+from bascule.kernel.survey import STAND_IN, Survey, is_namespace, needless, sysctl_file
 from bascule.kernel.trash import Trash
 from bascule.model.addresses import IPAddress, IPInterface
 from bascule.model.cluster import Seal
 from bascule.model.endpoint import Proto
 from bascule.model.errors import Failed, KernelError
 from bascule.model.hostlink import HostLink
-from bascule.model.links import Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
+from bascule.model.links import Dummy, Fdb, Ipvlan, Macvlan, Namespace, Neigh, Route, Sysctl, Vxlan
 from bascule.model.sealing import Identity, Peer, XfrmPolicy, XfrmState
 from bascule.model.sealing import Sealing as Entry
 from bascule.model.spans import Span
@@ -230,6 +231,18 @@ class LinuxKernel:
         links = [state for state in Survey(self._places).links("").values() if state.group == self._group]
         stated = set(things)
         return [thing for thing in self._sealing.ours(links) if thing not in stated]
+
+    def as_made(self, things: Sequence[Thing]) -> list[Thing]:
+        if not any(isinstance(thing, Dummy) for thing in things):
+            return list(things)
+        # A kernel that knows the kind finds fault with the MTU, and makes nothing.
+        probe = rtnetlink.new_link(
+            Dummy("bascule-none", mtu=1 << 31), rtnetlink.Numbers(self._numbers.pick(), self._group)
+        )
+        answers = self._places.home.routes.ask(probe[:1])
+        if answers is ALL_DONE or next(iter(answers)).errno != errno.EOPNOTSUPP:
+            return list(things)
+        return [replace(thing, kind=STAND_IN) if isinstance(thing, Dummy) else thing for thing in things]
 
     def seals(self) -> tuple[Seal, ...]:
         return self._sealing.seals()

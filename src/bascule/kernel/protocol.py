@@ -37,6 +37,10 @@ class Kernel(Protocol):
         """Those of *things* that do not hold, in order."""
         ...
 
+    def as_made(self, things: Sequence[Thing]) -> list[Thing]:
+        """*things* as `add` would make them: where the kernel has no dummy links, one is of another kind."""
+        ...
+
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
         """What is on the VXLAN links among *things* and is not stated there: forwarding and neighbour entries; and
         what encrypts on links of ours, or would, and is not stated."""

@@ -25,7 +25,7 @@ class Rehearsal:
         self._ours = ours
 
     def add(self, things: Sequence[Thing]) -> list[Outcome]:
-        self.lines += made(things, self._table)
+        self.lines += made(self.as_made(things), self._table)
         return ["made"] * len(things)
 
     def remove(self, things: Sequence[Thing]) -> list[KernelError]:
@@ -37,6 +37,9 @@ class Rehearsal:
 
     def strays(self, things: Sequence[Thing]) -> list[Thing]:
         return self._kernel.strays(things)
+
+    def as_made(self, things: Sequence[Thing]) -> list[Thing]:
+        return self._kernel.as_made(things)
 
     def seals(self) -> tuple[Seal, ...]:
         return self._kernel.seals()

@@ -44,6 +44,10 @@ class Failed(BasculeError):
     status = 500
 
 
+class Away(Failed):
+    """A link that the thing stands on is away, and may come back."""
+
+
 class NotImplementedHere(BasculeError):
     """Docker has it, Bascule does not (yet); the message says which."""
 

@@ -179,18 +179,23 @@ def _config(net: Network) -> list[answer.IpamConfig] | None:
     for version in (4, 6):
         asked = [p for p in net.asked if p.subnet is not None and family(p.subnet) == version]
         decided = [p for p in net.pools if p.family == version]
-        shown += [_asked_pool(p) for p in asked] or [_decided_pool(p) for p in decided]
+        shown += [_asked_pool(p, decided) for p in asked] or [_decided_pool(p) for p in decided]
     return shown or None
 
 
-def _asked_pool(pool: PoolSpec) -> answer.IpamConfig:
+def _asked_pool(pool: PoolSpec, decided: Sequence[Pool]) -> answer.IpamConfig:
+    """With what was decided besides, which has a name (the host's own address)."""
     shown: answer.IpamConfig = {"Subnet": str(pool.subnet)}
     if pool.range:
         shown["IPRange"] = str(pool.range)
     if pool.gateway:
         shown["Gateway"] = str(pool.gateway)
-    if pool.aux:
-        shown["AuxiliaryAddresses"] = {name: str(address) for name, address in pool.aux.items()}
+    return _with_aux(shown, next((own.aux for own in decided if own.subnet == pool.subnet), pool.aux))
+
+
+def _with_aux(shown: answer.IpamConfig, aux: Mapping[str, IPAddress]) -> answer.IpamConfig:
+    if aux:
+        shown["AuxiliaryAddresses"] = {name: str(address) for name, address in aux.items()}
     return shown
 
 
@@ -198,7 +203,7 @@ def _decided_pool(pool: Pool) -> answer.IpamConfig:
     shown: answer.IpamConfig = {"Subnet": str(pool.subnet)}
     if pool.gateway:
         shown["Gateway"] = str(pool.gateway)
-    return shown
+    return _with_aux(shown, pool.aux)
 
 
 def _member(ep: Endpoint) -> answer.Member:
