@@ -11,7 +11,7 @@ from tests.cluster.hosts import Host, until
 from tests.cluster.records import networks
 from tests.etcd_server import ETCD, REASON, Member, members
 
-from bascule.cluster import keys
+from bascule.cluster import keys, told
 from bascule.cluster.networks import plain
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Alive, Node, Remote
@@ -56,8 +56,8 @@ class Calls:
             self.count += 1
 
 
-def endpoint(network: str, number: int) -> tuple[str, str]:
-    """The key and the record of one of the other node's, which has another name each time."""
+def endpoint(network: str, number: int) -> dict[str, str]:
+    """What the other node writes of an endpoint, which has another name each time."""
     place = number % CHANGES
     one = Remote(
         f"{place:064x}",
@@ -71,13 +71,13 @@ def endpoint(network: str, number: int) -> tuple[str, str]:
         f"02:00:00:00:00:{place:02x}",
         (f"box{number}",),
     )
-    return f"{keys.endpoints(network)}remote/{one.id}", encode(one)
+    return {told.key(one): encode(one), **told.line(network, OTHER, [one.id])}
 
 
 def change(etcd: Etcd, host: Host, net: Network, first: int) -> None:
     """An endpoint of the other node's is another, and known to be, so many times."""
     for number in range(first, first + CHANGES):
-        etcd.transact(dict([endpoint(net.id, number)]))
+        etcd.transact(endpoint(net.id, number))
         until(lambda number=number: f"box{number} " in host.known("web"))  # type: ignore[misc]
 
 
@@ -117,11 +117,11 @@ def test_a_change_costs_the_same_whatever_networks_a_host_is_not_on(member: Memb
                 watchers[count] = metric(member, "etcd_debugging_mvcc_watcher_total")
             assert cost[MANY] < cost[FEW] * 1.3, cost
             assert watchers[MANY] == watchers[FEW]
-            told = metric(member, "etcd_debugging_mvcc_events_total")
+            heard = metric(member, "etcd_debugging_mvcc_events_total")
             for number in range(MANY):
-                etcd.transact(dict([endpoint(f"{number:064x}", number)]))
+                etcd.transact(endpoint(f"{number:064x}", number))
             # What comes after all that has come, so that did.
             change(etcd, host, net, first)
-            assert metric(member, "etcd_debugging_mvcc_events_total") - told == CHANGES
+            assert metric(member, "etcd_debugging_mvcc_events_total") - heard == CHANGES
         finally:
             host.stop()

@@ -104,10 +104,12 @@ def new_key() -> str:
 
 
 def sign_peer(home: Home, ident: str, address: IPAddress) -> None:
-    """*home* has a certificate for its host's member of etcd, to whose members no others speak."""
+    """*home* has a certificate for its host's member of etcd, to whose members no others speak: for as long as the
+    node's own, whose end was agreed on with others, whatever this host's clock says."""
     signer = Authority(home.read("peers.pem"), home.read("peers.key"))
+    life = read(home.read("node.pem")).until - now()
     asked = request(ident, home.read("node.key"))
-    home.write("peer.pem", signer.sign(asked, address, timedelta(seconds=home.life), now()))
+    home.write("peer.pem", signer.sign(asked, address, life, now()))
 
 
 def request(ident: str, key: str) -> str:
