@@ -70,6 +70,8 @@ What it does not reach:
 - Options that Bascule does not know to honour (`--userns`, `--oom-score-adj`, block-device limits) are
   accepted with a warning in the answer's `Warnings`; `--gpus` is refused.
 - A pull is of one tag (`latest` where none is given), and images are known by tags and ids, not by digests.
+- A container whose restart policy wants it, and whose start fails, is tried again with growing pauses; in Docker it
+  stays down. It is `restarting` meanwhile.
 - Health checks are not run: every container's health is `none`.
 - `_ping` tells `Builder-Version: 1`: there is no BuildKit here, and no build at all.
 - A MAC address is given on `connect` as well (Docker does so from API 1.54 on), and the filter `dangling` leaves out

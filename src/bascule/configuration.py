@@ -4,22 +4,30 @@ The file is JSON with the keys of Docker's daemon.json, so that one can be carri
 """
 
 import argparse
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from bascule.model.addresses import IPAddress, ip_address, ip_network
+from bascule.configuration_file import read
+from bascule.drivers import find
+from bascule.ipam.pools import decide_pool
+from bascule.model.addresses import IPAddress, ip_address, ip_interface, ip_network
 from bascule.model.cluster import StoreAccess
-from bascule.model.errors import Invalid
+from bascule.model.errors import BasculeError, Invalid
 from bascule.model.names import check_link_name
+from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.settings import DEFAULT_POOLS, AddressPool, Settings
 
 DEFAULT_HOST = "unix:///run/bascule/bascule.sock"
 DEFAULT_CONFIG = "/etc/bascule/daemon.json"
 LEVELS = ("debug", "info", "warn", "error")
+# What the nft table can be called by (nft's scanner.l: string), which is less than the kernel's for a link.
+BRIDGE = re.compile("[A-Za-z0-9_.-]+")
+# "This network" and loopback (RFC 1122, 3.2.1.3), multicast and what is reserved above it (RFC 1112, 4).
+NOBODYS = tuple(IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +133,7 @@ def load(arguments: argparse.Namespace) -> Configuration:
 
 def _file(path: str) -> dict[str, Any]:
     chosen = Path(path or DEFAULT_CONFIG)
-    if not path and not chosen.exists():
-        return {}
-    try:
-        told = json.loads(chosen.read_text())
-    except (OSError, ValueError) as why:
-        raise Invalid(f"configuration file {chosen}: {why}") from why
-    if not isinstance(told, dict):
-        raise Invalid(f"configuration file {chosen}: an object is expected")
-    unknown = set(told) - {key for key, _, _, _ in KEYS}
-    if unknown:
-        raise Invalid(f"configuration file {chosen}: unknown keys: {', '.join(sorted(unknown))}")
-    return told
+    return read(chosen) if path or chosen.exists() else {}
 
 
 def build(told: Mapping[str, Any]) -> Configuration:
@@ -212,6 +209,8 @@ def _settings(told: Mapping[str, Any]) -> Settings:
     base = Settings()
     bridge = str(told.get("bridge", base.bridge))
     check_link_name(bridge)
+    if not BRIDGE.fullmatch(bridge):
+        raise Invalid(f"invalid bridge {bridge!r}: letters, digits, '_', '.' and '-' are allowed")
     try:
         mtu = int(told.get("mtu", base.mtu))
     except ValueError as why:
@@ -220,10 +219,10 @@ def _settings(told: Mapping[str, Any]) -> Settings:
         raise Invalid(f"invalid MTU number: {mtu}")
     return replace(
         base,
-        data_root=str(Path(str(told.get("data-root", base.data_root))).absolute()),
-        exec_root=str(Path(str(told.get("exec-root", base.exec_root))).absolute()),
+        data_root=_directory(told, "data-root", base.data_root),
+        exec_root=_directory(told, "exec-root", base.exec_root),
         bridge=bridge,
-        bip=str(told.get("bip", "")),
+        bip=_bip(told["bip"]) if told.get("bip") else "",
         mtu=mtu,
         icc=_one_of(told, "icc", ("true", "false")) == "true",
         router=_one_of(told, "ip-forward-no-drop", ("true", "false")) == "true",
@@ -232,6 +231,37 @@ def _settings(told: Mapping[str, Any]) -> Settings:
         publish_host=_address(told["ip"]) if told.get("ip") else None,
         nameservers=tuple(_address(text) for text in told.get("dns", ())),
     )
+
+
+def _directory(told: Mapping[str, Any], key: str, default: str) -> str:
+    path = told.get(key, default)
+    if not path:
+        raise Invalid(f"invalid {key} '': a directory is expected")
+    return str(Path(path).absolute())
+
+
+def _bip(text: str) -> str:
+    """An address that the default bridge can have.  What is no address is told in dockerd's words, and so is one
+    that is nobody's in its own subnet."""
+    try:
+        # ipaddress takes "10.0.0.1" and "10.0.0.1/255.0.0.0", too; CIDR notation is one number after a slash.
+        if not text.partition("/")[2].isdecimal():
+            raise ValueError(text)
+        own = ip_interface(text)
+    except ValueError as why:
+        raise Invalid(f"invalid bip: invalid CIDR address: {text}") from why
+    if not isinstance(own, IPv4Interface):
+        raise Invalid(f"invalid bip {text}: an IPv4 address is expected, the default bridge has no IPv6")
+    if any(own.network.overlaps(block) for block in NOBODYS):
+        blocks = ", ".join(map(str, NOBODYS))
+        raise Invalid(f"invalid bip {text}: containers cannot have addresses in {blocks}")
+    if own.network.prefixlen == own.network.max_prefixlen:
+        raise Invalid(f"invalid bip {text}: {own.network} has no address for a container")
+    try:
+        decide_pool(PoolSpec(subnet=own.network, gateway=own.ip), ())
+    except BasculeError as refusal:
+        raise Invalid(f"invalid bip {text}: {refusal}") from refusal
+    return str(own)
 
 
 def _address(text: str) -> IPAddress:
@@ -256,12 +286,28 @@ def _pools(told: Sequence[Any]) -> tuple[AddressPool, ...]:
 
 
 def _options(told: Any) -> dict[str, dict[str, str]]:
-    if isinstance(told, dict):
-        return {str(driver): {str(k): str(v) for k, v in options.items()} for driver, options in told.items()}
     found: dict[str, dict[str, str]] = {}
-    for one in told:
-        parts = str(one).split("=", 2)
-        if len(parts) != 3:
-            raise Invalid(f"invalid default network option {one!r}: driver=key=value is the form")
-        found.setdefault(parts[0], {})[parts[1]] = parts[2]
+    if isinstance(told, dict):
+        found = {driver: dict(options) for driver, options in told.items()}
+    else:
+        for one in told:
+            parts = str(one).split("=", 2)
+            if len(parts) != 3:
+                raise Invalid(f"invalid default network option {one!r}: driver=key=value is the form")
+            found.setdefault(parts[0], {})[parts[1]] = parts[2]
+    for driver, options in found.items():
+        _check_options(driver, options)
     return found
+
+
+def _check_options(driver: str, options: Mapping[str, str]) -> None:
+    """A network can be made with them.  Some are for internal networks alone, which is fine."""
+    refusals: list[BasculeError] = []
+    for internal in (False, True):
+        try:
+            find(driver).check(NetworkSpec("any", driver=driver, options=options, internal=internal))
+        except BasculeError as refusal:
+            refusals.append(refusal)
+    if len(refusals) == 2:
+        said = ", ".join(f"{key}={value}" for key, value in options.items())
+        raise Invalid(f"invalid default network options of {driver} ({said}): {refusals[0]}")

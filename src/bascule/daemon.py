@@ -19,11 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
+from bascule.api.listen import certified, group_id
 from bascule.api.server import Server
 from bascule.cluster.gate import Gate
 from bascule.cluster.home import Home
 from bascule.configuration import Configuration, load, parser
+from bascule.containers.conmon import program
 from bascule.containers.containers import Containers
+from bascule.containers.runtime import choose
 from bascule.dhcp.client import DhcpClient
 from bascule.dns.client import ResolverClient
 from bascule.dns.upstream import host_servers
@@ -200,11 +203,22 @@ def pidfile(path: str) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
+def check(told: Configuration) -> None:
+    """What the configuration names is on this host, so that a daemon can start with it.  Raises Invalid,
+    Unavailable or Failed."""
+    group_id(told.group)
+    choose(told.runtime)
+    program(told.conmon)
+    if told.tls:
+        certified(told.tls)
+
+
 def main(argv: Sequence[str]) -> int:
     """`bascule daemon`: 0 when asked to stop, 1 with one line on standard error when it could not start."""
     arguments = parser().parse_args(list(argv))
     try:
         told = load(arguments)
+        check(told)
         if arguments.validate:
             print("configuration OK")
             return 0

@@ -17,13 +17,22 @@ logger = logging.getLogger("bascule")
 FIELDS = ("network", "container", "type", "error", "path", "took")
 
 
+def printable(text: str) -> str:
+    """*text* on one line, with what cannot be printed as Python writes it: what users name things by must make
+    neither a line of its own nor move a terminal's cursor."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields: Mapping[str, Any] = getattr(record, "fields", {})
         shown = "".join(f" {k}={v}" for k, v in fields.items())
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = f"{stamp}.{int(record.msecs):03d}Z {record.levelname.lower():<7} {record.getMessage()}{shown}"
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        line = f"{stamp}.{int(record.msecs):03d}Z {record.levelname.lower():<7} "
+        line += printable(record.getMessage() + shown)
+        trace = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        # Set in: no line of a trace looks like one of the log.
+        return "\n".join([line, *(f"    {printable(part)}" for part in trace)])
 
 
 class _Json(logging.Formatter):

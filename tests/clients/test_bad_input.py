@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from tests.clients.conftest import DEADLINE, Ground
@@ -279,6 +280,15 @@ CONTAINERS: list[tuple[Any, str]] = [
     (mode("container:"), "400 invalid network mode: invalid container format container:<name|id>"),
     (mode("host", {"Links": ["web:db"]}), f"400 conflicting options: host type networking {LINKS}"),
     (mode("container:web", {"Links": ["web:db"]}), f"400 conflicting options: container type network {LINKS}"),
+    *((mode("bridge", {"Links": [f"{who}:x"]}), told) for who, told in (
+        ("nosuch", "400 could not get container for nosuch: No such container: nosuch"),
+        ("", '400 could not get container for : invalid name or ID supplied: ""'),
+        ("idle:a", "500 bad format for links: idle:a:x"),
+        ("hosty", f"400 conflicting options: host type networking {LINKS}"),
+    )),
+    (mode("bridge", {"Links": [""]}), "500 empty string specified for links"),
+    (mode("bridge", {"ShmSize": -1}), "400 SHM size can not be less than 0"),
+    (mode("bridge", {"ShmSize": -1, "IpcMode": "host"}), "400 SHM size can not be less than 0"),
     (mode("container:web", Hostname="x"), "400 conflicting options: hostname and the network mode"),
     (mode("container:web", {"Dns": ["192.0.2.1"]}), "400 conflicting options: dns and the network mode"),
     (mode("container:web", {"ExtraHosts": ["a:192.0.2.1"]}), "400 conflicting options: custom host-to-IP mapping and the network mode"),
@@ -309,7 +319,34 @@ def test_a_name_that_is_taken(stage: Stage) -> None:
     )
 
 
+NO_NAME = "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+
+
+@pytest.mark.parametrize("name", ["/", "-b", "a", "//ab", "/-b", "a%20b", "ab%0A"])
+def test_a_name_that_cannot_be(stage: Stage, name: str) -> None:
+    """A container is renamed with the slash, and made without it."""
+    before, shown = stage.state(), unquote(name)
+    told = stage.refusal("POST", f"/containers/idle/rename?name={name}")
+    slashed = shown if shown.startswith("/") else f"/{shown}"
+    assert told == f"400 Error when allocating new name: Invalid container name ({slashed}), {NO_NAME}"
+    assert (
+        stage.refusal("POST", f"/containers/create?name={name}", box())
+        == f"400 Invalid container name ({shown}), {NO_NAME}"
+    )
+    assert stage.state() == before
+
+
+@pytest.mark.parametrize("name", ["idle", "/idle"])
+def test_a_name_that_is_its_own(stage: Stage, name: str) -> None:
+    told = stage.refusal("POST", f"/containers/idle/rename?name={name}")
+    assert told == "400 Renaming a container with the same name as its current name"
+
+
 STARTS: list[tuple[Any, str]] = [
+    (mode("bridge", {"Links": ["web:x"]}), "500 container <web> not attached to default bridge network"),
+    (mode("bridge", {"Links": ["alone:x"]}), "500 container <alone> not attached to default bridge network"),
+    (mode("bridge", {"Links": ["sharer:x"]}), "500 container <web> not attached to default bridge network"),
+    (mode("bridge", {"Links": ["still:x"]}), "500 Cannot link to a non running container: /still AS /bad/x"),
     (mode("nosuch"), f"404 {SETUP}network nosuch not found"),
     (mode("full"), f"500 {SETUP}no available IPv4 addresses on this network's address pools: full (<full>)"),
     (mode("container:zz"), "500 joining network namespace of container: No such container: zz"),

@@ -100,7 +100,9 @@ def test_a_certificate_is_renewed_by_its_end_or_its_age_and_not_again_soon(
     signed_at = now + timedelta(minutes=left) - LIFE
     signed = authority.Authority(cert, signing).sign(authority.request("a" * 32, key), ONE, LIFE, signed_at)
     home = Home(str(tmp_path), str(tmp_path), life=LIFE.total_seconds())
-    for name, text in (("ca.pem", cert), ("ca.key", signing), ("node.key", key), ("node.pem", signed)):
+    peers, peers_key = authority.found_authority(now)
+    here = {"ca.pem": cert, "ca.key": signing, "root.secret": "s", "peers.pem": peers, "peers.key": peers_key}
+    for name, text in {**here, "node.key": key, "node.pem": signed}.items():
         home.write(name, text)
     written = (now - timedelta(minutes=had)).timestamp()
     os.utime(home.path / "node.pem", (written, written))
@@ -108,6 +110,8 @@ def test_a_certificate_is_renewed_by_its_end_or_its_age_and_not_again_soon(
     assert renewal.turn() is renewed
     assert renewal.turn() is False
     assert (home.read("node.pem") != signed) is renewed
+    # The certificate for the member of etcd is made anew with it.
+    assert (home.path / "peer.pem").exists() is renewed
 
 
 @pytest.mark.skipif(not ETCD, reason=REASON)

@@ -165,6 +165,17 @@ class DaemonGround:
         daemon.send_signal(number)
         return daemon.wait(DEADLINE)
 
+    def reboot(self) -> None:
+        """The machine's: nothing of the daemon is left but what is on its disk.  It is not started."""
+        self.kill()
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.processes(), lambda: str(self.processes()))
+        for mount in self.mounts():
+            self.sh(f"umount -l {mount}")
+        shutil.rmtree(self.directory / "run")
+        self.sh("nft flush ruleset; for l in $(ls /sys/class/net); do ip link del $l 2>/dev/null || true; done")
+
     def send(self, number: int) -> None:
         assert self._daemon
         self._daemon.send_signal(number)

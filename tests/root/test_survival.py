@@ -308,3 +308,67 @@ def test_a_container_whose_namespace_somebody_unmounted_lives_and_can_be_started
         stack.enter_context(conn)
         assert ask()
     ground.ask("DELETE", "/containers/lost?force=1")
+
+
+@pytest.fixture
+def rebooted() -> Iterator[DaemonGround]:
+    made = DaemonGround(Path(f"/dev/shm/breboot-{os.getpid()}"), f"--bridge=br{os.getpid()}")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def made(ground: DaemonGround, name: str, policy: str, mode: str, **more: object) -> None:
+    """A container that is not started."""
+    host = {"NetworkMode": mode, "RestartPolicy": {"Name": policy}, **more}
+    body = {"Image": "host", "Cmd": ["sleep", "600"], "HostConfig": host}
+    ground.ask("POST", f"/containers/create?name={name}", body)
+
+
+def status(ground: DaemonGround, name: str) -> str:
+    told = ground.ask("GET", f"/containers/{name}/json")
+    return f"{told['State']['Status']} {told['RestartCount']}"
+
+
+def test_after_a_reboot_containers_come_up_behind_those_that_they_need(rebooted: DaemonGround) -> None:
+    # In the order in which they are in the store each comes before the one that it needs.
+    made(rebooted, "joins-joined", "always", "container:joins")
+    made(rebooted, "joins", "unless-stopped", "container:base")
+    made(rebooted, "base", "always", "bridge")
+    made(rebooted, "linked", "always", "bridge", Links=["base:b"])
+    order = ("base", "joins", "joins-joined", "linked")
+    for name in order:
+        rebooted.ask("POST", f"/containers/{name}/start")
+    rebooted.reboot()
+    rebooted.start()
+    # None was tried in vain, and all run before the daemon listens.
+    assert {name: status(rebooted, name) for name in order} == dict.fromkeys(order, "running 1"), rebooted.said()
+    assert rebooted.count("could not") == 0
+    spaces = {
+        os.readlink(f"/proc/{rebooted.ask('GET', f'/containers/{name}/json')['State']['Pid']}/ns/net")
+        for name in order[:3]
+    }
+    assert len(spaces) == 1
+
+
+def test_what_could_not_come_up_with_the_daemon_is_tried_again(rebooted: DaemonGround) -> None:
+    made(rebooted, "base", "no", "bridge")
+    made(rebooted, "joins", "always", "container:base")
+    made(rebooted, "stops", "always", "container:base")
+    made(rebooted, "tries", "on-failure", "container:base")
+    for name in ("base", "joins", "stops", "tries"):
+        rebooted.ask("POST", f"/containers/{name}/start")
+    rebooted.ask(
+        "POST", "/containers/tries/update", {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}
+    )
+    rebooted.reboot()
+    rebooted.start()
+    until(lambda: status(rebooted, "tries") == "exited 2", rebooted.said)
+    until(lambda: rebooted.count("could not restart container joins, again in ") >= 3, rebooted.said)
+    assert status(rebooted, "base") == "exited 0"
+    rebooted.ask("POST", "/containers/stops/stop")
+    rebooted.ask("POST", "/containers/base/start")
+    until(lambda: status(rebooted, "joins").startswith("running"), rebooted.said)
+    assert status(rebooted, "stops").startswith("exited")

@@ -452,3 +452,11 @@ print(*sorted(set(sys.modules) - before), file=sys.stderr)
     imported = done.stderr.decode().split()
     assert "bascule.cli.network" in imported
     assert [name for name in imported if name in HEAVY] == []
+
+
+def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+    told = io.StringIO()
+    ca = tmp_path / "ca.pem"
+    with redirect_stderr(told):
+        status = main(["-H", "tcp://127.0.0.1:2376", "--tls", f"--tlscacert={ca}", "network", "ls"])
+    assert (status, told.getvalue()) == (1, f"tcp://127.0.0.1:2376: cannot read {ca}: No such file or directory\n")

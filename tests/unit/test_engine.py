@@ -87,6 +87,22 @@ def test_networks_get_dockers_pools_in_their_order(engine: Engine) -> None:
     assert [str(n.pools[0].subnet) for n in made] == ["172.18.0.0/16", "172.19.0.0/16", "172.20.0.0/16"]
 
 
+@pytest.mark.parametrize("user", [False, True])
+def test_what_helps_against_an_overlap_is_there_for_who_is_told(user: bool) -> None:
+    """The default bridge is made of the daemon's flags, and has no --opt."""
+    kernel = FakeKernel(routes=[ip_network("10.9.0.0/16")])
+    with (
+        pytest.raises(Forbidden) as refusal,
+        Engine(kernel, MemoryStore(), Settings(bip="" if user else "10.9.1.1/24")) as engine,
+    ):
+        engine.create(NetworkSpec("n", pools=(subnet("10.9.1.0/24"),)))
+    ways = ("start the daemon with another --bip", "--opt bascule.allow_overlap=true to use it all the same")
+    assert str(refusal.value) == (
+        "invalid pool request: 10.9.1.0/24 overlaps with 10.9.0.0/16, which this host has an address in or a route"
+        f" to ({ways[user]})"
+    )
+
+
 def test_what_the_host_routes_is_never_given_out() -> None:
     kernel = FakeKernel(routes=[ip_network("172.18.0.0/16")])
     with Engine(kernel, MemoryStore()) as engine:

@@ -66,5 +66,5 @@ def test_a_fresh_certificate_is_good_on_a_host_whose_clock_is_behind() -> None:
     request = authority.request("a" * 32, authority.new_key())
     signed = authority.Authority(cert, key).sign(request, ip_address("192.0.2.1"), LIFE, NOW)
     for one in (cert, signed):
-        found = x509.load_pem_x509_certificate(one.encode())
-        assert found.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
+        since = x509.load_pem_x509_certificate(one.encode()).not_valid_before_utc
+        assert since == datetime(1970, 1, 1, tzinfo=UTC)

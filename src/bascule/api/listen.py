@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bascule.model.errors import Conflict, Failed, Invalid
@@ -26,7 +27,7 @@ KEEP_ALIVE = (
 def unix(path: str, group: str = "") -> socket.socket:
     """A socket at *path* with mode 0660 for root and *group* ("": docker if there is one, else root).  Raises
     Conflict if a living daemon listens there; what a dead one left is replaced."""
-    owner = _group(group)
+    owner = group_id(group)
     _clear(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Nobody else may connect in the moment between bind and chmod.
@@ -44,7 +45,8 @@ def unix(path: str, group: str = "") -> socket.socket:
     return sock
 
 
-def _group(name: str) -> int:
+def group_id(name: str) -> int:
+    """The group that a Unix socket is for ("": docker if there is one, else root).  Raises Invalid."""
     try:
         return grp.getgrnam(name or "docker").gr_gid
     except KeyError:
@@ -93,11 +95,16 @@ def certified(tls: Mapping[str, str]) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     # A client that asks for new keys in the middle of TLS 1.2 would make writes wait for its answers.
     context.options |= ssl.OP_NO_RENEGOTIATION
+    for path in tls.values():
+        try:
+            Path(path).read_bytes()
+        except OSError as why:
+            raise Failed(f"TLS: cannot read {path}: {why.strerror}") from why
     try:
         context.load_cert_chain(tls["cert"], tls["key"])
         context.load_verify_locations(tls["cacert"])
     except (OSError, ssl.SSLError) as why:
-        raise Failed(f"TLS: cannot read {tls['cert']}, {tls['key']} or {tls['cacert']}: {why}") from why
+        raise Failed(f"TLS: cannot use {tls['cert']}, {tls['key']} or {tls['cacert']}: {why}") from why
     return context
 
 

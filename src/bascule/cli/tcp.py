@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bascule.cli.client import Unreachable
@@ -19,6 +20,11 @@ def connect(where: str, tls: dict[str, str] | None) -> "Stream":
         )
     host, _, port = where.rpartition(":")
     host = host.strip("[]")
+    for path in tls.values():
+        try:
+            Path(path).read_bytes()
+        except OSError as why:
+            raise Unreachable(f"tcp://{where}: cannot read {path}: {why.strerror}") from None
     try:
         context = ssl.create_default_context(cafile=tls["ca"])
         context.load_cert_chain(tls["cert"], tls["key"])

@@ -28,14 +28,19 @@ class Started:
     pid: int
 
 
+def program(name: str) -> str:
+    """The path of the monitor called *name*.  Raises Unavailable when there is none."""
+    path = shutil.which(name)
+    if path is None:
+        raise Unavailable(f"no container monitor: {name} is not installed")
+    return path
+
+
 class Conmon:
     """conmon, for containers of one runtime."""
 
     def __init__(self, path: str, runtime: Runtime) -> None:
-        found = shutil.which(path)
-        if found is None:
-            raise Unavailable(f"no container monitor: {path} is not installed")
-        self.path = found
+        self.path = program(path)
         self._runtime = runtime
 
     def create(

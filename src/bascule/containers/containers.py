@@ -35,7 +35,7 @@ from bascule.model.container import Container, ContainerSpec, Exec, ExecSpec, Re
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import BasculeError, Conflict, Invalid, NotFound
 from bascule.model.events import Event
-from bascule.model.names import check_container_name
+from bascule.model.names import container_name
 from bascule.model.settings import Settings
 
 
@@ -114,16 +114,15 @@ class Containers:
 
     def rename(self, ref: str, name: str) -> None:
         """The container is called *name*, on its networks as well.  Raises Conflict for a taken one."""
-        name = name.removeprefix("/")
-        check_container_name(name)
         with self._records.lock(self.container(ref).id), self._records.names:
             container = self.container(ref)
-            if name == container.name:
+            if name.removeprefix("/") == container.name:
                 raise Invalid("Renaming a container with the same name as its current name")
             try:
+                name = container_name("/" + name.removeprefix("/"))
                 self._records.check_free(name)
-            except Conflict as error:
-                raise Conflict(f"Error when allocating new name: {error}") from None
+            except (Conflict, Invalid) as error:
+                raise type(error)(f"Error when allocating new name: {error}") from None
             self._records.save(replace(container, name=name))
             if container.sandbox:
                 self.engine.rename(container.sandbox, name)

@@ -11,7 +11,7 @@ from bascule.containers.records import Records
 from bascule.containers.volumes import Volumes
 from bascule.model.container import MUST_EXIST, Container, ContainerSpec, Image, Mount
 from bascule.model.errors import BasculeError, Invalid
-from bascule.model.names import check_container_name
+from bascule.model.names import container_name
 
 MAC_WARNING = (
     "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
@@ -23,6 +23,8 @@ def check(spec: ContainerSpec, image: Image, controllers: frozenset[str]) -> lis
     """Warnings.  Raises Invalid for what can never be started."""
     wiring.check(spec)
     cgroups.check(spec.resources, controllers)
+    if spec.resources.shm_size < 0:
+        raise Invalid("SHM size can not be less than 0")
     bundle.command(spec.entrypoint, spec.command, image)
     for field, names in (("CapAdd", spec.cap_add), ("CapDrop", spec.cap_drop)):
         for name in names:
@@ -59,11 +61,11 @@ def draft(
     """The container that `make` would save."""
     words = bundle.command(spec.entrypoint, spec.command, image)
     if name:
-        check_container_name(name.removeprefix("/"))
-        records.check_free(name.removeprefix("/"))
+        name = container_name(name)
+        records.check_free(name)
     return Container(
         id=secrets.token_hex(32),
-        name=name.removeprefix("/") or madeup.name(random.choice, lambda n: records.named(n) is not None),
+        name=name or madeup.name(random.choice, lambda n: records.named(n) is not None),
         created=records.now(),
         spec=spec,
         image=image.id,

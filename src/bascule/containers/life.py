@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from bascule.containers import cgroups, signals
 from bascule.containers.attach import Attachment
+from bascule.containers.pauses import Pauses
 from bascule.containers.records import running
 from bascule.containers.restarts import delay, wanted
 from bascule.containers.starting import Parts, start
@@ -22,7 +23,7 @@ from bascule.containers.volumes import Volumes
 from bascule.containers.waiting import Waiter, Waiting
 from bascule.containers.watcher import Watcher
 from bascule.model.container import Container
-from bascule.model.errors import Away, BasculeError, Conflict, Failed, NotFound
+from bascule.model.errors import BasculeError, Conflict, Failed, NotFound
 from bascule.model.names import short
 
 log = logging.getLogger(__name__)
@@ -49,14 +50,13 @@ class Life:
         self._lock = threading.Lock()
         self._processes: dict[str, int] = {}
         self._attachments: dict[str, list[Attachment]] = {}
-        self._timers: dict[str, threading.Timer] = {}
+        self._pauses = Pauses()
         self._closed = False
 
     def close(self) -> None:
         """Watch no more.  Containers live on."""
         self._closed = True
-        for timer in list(self._timers.values()):
-            timer.cancel()
+        self._pauses.close()
         self.watcher.close()
         self._enders.shutdown()
         self._parts.cleaning.close()
@@ -76,7 +76,7 @@ class Life:
                 raise Conflict("container is marked for removal and cannot be started")
             if state.status == "running":
                 return
-            self._cancel(container.id)
+            self._pauses.end(container.id)
             attachments = self._claim(container.id)
             self._records.tell_volumes(container, "mount")
             try:
@@ -95,6 +95,8 @@ class Life:
         current = self._records.get(container.id)
         if current is None:
             return
+        if current.state.status == "restarting":
+            current = self._records.state(container.id, status="exited")
         self._records.tell(current, "die", exitCode=str(current.state.exit_code))
         if current.spec.auto_remove:
             self._remove(current, volumes=True)
@@ -135,9 +137,9 @@ class Life:
         except Exception:
             log.exception("could not record the end of container %s", ident)
 
-    def ended(self, ident: str) -> None:
+    def ended(self, ident: str, *, alone: bool = True) -> None:
         """The container's monitor has gone: record how it ended, release what it had, and do what its policy
-        says."""
+        says; not *alone*: whoever asks starts it again where it is to be."""
         with self._records.lock(ident):
             container = self._records.get(ident)
             if container is None or not running(container.state):
@@ -162,7 +164,7 @@ class Life:
             ran = max(0, finished - container.state.started)
             self._records.tell(container, "die", exitCode=str(code), execDuration=str(ran // 1_000_000_000))
             log.info("container %s ended with %d", container.name, code)
-            if again:
+            if again and alone:
                 self._again(container, ran)
             if container.spec.auto_remove:
                 self._remove(container, volumes=True)
@@ -202,42 +204,39 @@ class Life:
 
     # ---- again
 
-    def _again(self, container: Container, ran: int) -> None:
-        pause = delay(container.state.restarts, ran)
-        restarts = container.state.restarts + 1
-        timer = threading.Timer(pause, self._restart_now, (container, restarts))
-        timer.daemon = True
-        with self._lock:
-            self._timers[container.id] = timer
-        if not self._closed:
-            timer.start()
+    def _again(self, container: Container, ran: int) -> float:
+        """Seconds until the next start."""
+        pause, restarts = delay(container.state.restarts, ran), container.state.restarts + 1
+        self._pauses.begin(container.id, pause, lambda: self._restart_now(container.id, restarts))
+        return pause
 
-    def _restart_now(self, container: Container, restarts: int) -> None:
-        with self._lock:
-            if self._timers.pop(container.id, None) is None or self._closed:
-                return
+    def _restart_now(self, ident: str, restarts: int) -> None:
+        with self._records.lock(ident):
+            current = self._records.get(ident)
+            if current is not None and current.state.status == "restarting" and not self._closed:
+                self._start_or_again(current, restarts)
+
+    def bring_up(self, container: Container) -> None:
+        """Its policy wants it to run: it does, or it is tried again ever later."""
         with self._records.lock(container.id):
             current = self._records.get(container.id)
-            if current is None or current.state.status != "restarting":
+            if current is not None:
+                state = self._records.state(current.id, stopped_by_user=False).state
+                self._start_or_again(current, state.restarts + 1 if state.status == "restarting" else 0)
+
+    def _start_or_again(self, container: Container, restarts: int) -> None:
+        try:
+            self.start(container, restarts=restarts)
+        except BasculeError as error:
+            if self._records.get(container.id) is None:
                 return
-            try:
-                self.start(current, restarts=restarts)
-            except Away:
-                self.later(current, restarts)
-            except BasculeError as error:
-                self._records.state(container.id, status="exited")
+            failed = self._records.state(container.id, restarts=restarts)
+            if not wanted(failed, failed.state.exit_code):
                 log.error("could not restart container %s: %s", container.name, error)
-
-    def later(self, container: Container, restarts: int) -> None:
-        """Start it as after an end: that was due already, or what its network stands on is away."""
-        self._again(self._records.state(container.id, status="restarting", restarts=restarts), 0)
-
-    def _cancel(self, ident: str) -> bool:
-        with self._lock:
-            timer = self._timers.pop(ident, None)
-        if timer:
-            timer.cancel()
-        return timer is not None
+                return
+            # What it joins may not be up yet, or a link that it needs.
+            pause = self._again(self._records.state(container.id, status="restarting"), 0)
+            log.error("could not restart container %s, again in %g s: %s", container.name, pause, error)
 
     # ---- signals
 
@@ -245,7 +244,7 @@ class Life:
         """The container's first process has got the signal.  Raises Conflict when it has none."""
         with self._records.lock(container.id):
             container = self._current(container)
-            if container.state.status == "restarting" and self._cancel(container.id):
+            if container.state.status == "restarting" and self._pauses.end(container.id):
                 self._records.state(container.id, status="exited", stopped_by_user=True)
                 return
             if container.state.status not in ("running", "paused"):
@@ -293,7 +292,7 @@ class Life:
                 return False
             ended = self.waiting.add(container.id, "not-running")
             self._records.state(container.id, stopped_by_user=True)
-            if self._cancel(container.id):
+            if self._pauses.end(container.id):
                 self._records.state(container.id, status="exited")
                 self.waiting.ended(container.id, container.state.exit_code)
             else:
@@ -355,7 +354,7 @@ class Life:
             if current is None or not running(current.state):
                 return
             self._records.state(container.id, stopped_by_user=True)
-            if self._cancel(container.id):
+            if self._pauses.end(container.id):
                 self._records.state(container.id, status="exited")
                 return
             self._send(current, signal.SIGKILL)
@@ -365,7 +364,7 @@ class Life:
     def _remove(self, container: Container, *, volumes: bool) -> None:
         """Under its lock, and not running.  Gone for everybody now, from the disk soon."""
         ident = container.id
-        self._cancel(ident)
+        self._pauses.end(ident)
         self._parts.wiring.close(container.sandbox)
         self._records.forget(container)
         self._parts.cleaning.later(ident, lambda: self._erase(ident))

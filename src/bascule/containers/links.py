@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bascule.model.container import Container
 from bascule.model.endpoint import Proto
+from bascule.model.errors import Failed
 from bascule.model.names import short
 
 # What a container says of itself is not told to those who link to it.
@@ -23,7 +24,11 @@ class Link:
 
 
 def parse(text: str) -> tuple[str, str]:
-    """`container:alias` or `container`: the name to look for, and the alias."""
+    """`container:alias` or `container`: the name to look for, and the alias.  Raises Failed, as Docker does."""
+    if not text:
+        raise Failed("empty string specified for links")
+    if text.count(":") > 1:
+        raise Failed(f"bad format for links: {text}")
     name, _, alias = text.partition(":")
     name = name.removeprefix("/")
     # Docker's own clients repeat a link as `/a:/b/alias`.

@@ -6,16 +6,15 @@ import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from bascule.containers import cgroups
 from bascule.containers.conmon import find
 from bascule.containers.life import Life
-from bascule.containers.restarts import wanted_at_start
+from bascule.containers.restarts import wanted_at_start, waves
 from bascule.containers.starting import Parts, update_files
 from bascule.engine.engine import Engine
 from bascule.model.container import Container
-from bascule.model.errors import Away, BasculeError
+from bascule.model.errors import BasculeError
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,8 @@ AT_ONCE = 8
 
 
 def start_up(engine: Engine, life: Life, parts: Parts) -> None:
-    """See above.  Containers whose policy wants it have been started when this returns, as far as they can be."""
+    """See above.  Containers whose policy wants it have been started when this returns, as far as they can be; the
+    others are tried again."""
     parts.rootfs.sweep()
     alive = find(parts.paths.bundles)
     left = {*parts.runtime.known(), *os.listdir(parts.paths.bundles)}
@@ -39,35 +39,14 @@ def start_up(engine: Engine, life: Life, parts: Parts) -> None:
             parts.records.change(container.id, sandbox="")
     _close_sandboxes(engine, parts)
     _sweep(parts)
-    due = []
-    for container in parts.records.all():
-        if container.state.status == "restarting":
-            life.later(container, container.state.restarts)
-        elif container.state.status in ("exited", "created") and wanted_at_start(container):
-            due.append(container)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restart") as pool:
-        # Those that live in another's namespace come after it.
-        for joins in (False, True):
-            list(pool.map(partial(_start, life), [c for c in due if _joins(c) == joins]))
-
-
-def _joins(container: Container) -> bool:
-    return container.spec.network_mode.startswith("container:")
-
-
-def _start(life: Life, container: Container) -> None:
-    try:
-        life.start(container)
-    except Away as error:
-        log.error("container %s is started when it can be: %s", container.name, error)
-        life.later(container, container.state.restarts)
-    except BasculeError as error:
-        log.error("could not start container %s: %s", container.name, error)
+        for wave in waves([c for c in parts.records.all() if wanted_at_start(c)]):
+            list(pool.map(life.bring_up, wave))
 
 
 def _find_again(life: Life, parts: Parts, container: Container, monitor: int) -> None:
     if not monitor:
-        life.ended(container.id)
+        life.ended(container.id, alone=False)
         return
     if parts.runtime.created(container.id):
         # The record says that it runs, and it was about to.

@@ -22,7 +22,7 @@ def choose(wanted: str = "") -> str:
         path = shutil.which(name)
         if path:
             return path
-    raise Unavailable(f"no OCI runtime: {wanted or 'neither crun nor runc'} is installed")
+    raise Unavailable(f"no OCI runtime: {f'{wanted} is not' if wanted else 'neither crun nor runc is'} installed")
 
 
 def _fitting() -> list[str]:

@@ -143,10 +143,15 @@ class Wiring:
         for text in spec.links:
             name, _ = parse(text)
             try:
-                self._records.find(name)
-            except NotFound as error:
+                other = self._records.find(name)
+            except (NotFound, Invalid) as error:
                 # Not 404: a client would look for the image.
                 raise Invalid(f"could not get container for {name}: {error}") from None
+            if mode(other.spec) == "host":
+                raise Invalid(
+                    "conflicting options: host type networking can't be used with links. This would result in"
+                    " undefined behavior"
+                )
         if not sharing(spec):
             return spec
         try:
@@ -249,11 +254,15 @@ class Wiring:
         name, alias = parse(text)
         other = self._records.find(name)
         if not running(other.state):
-            raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
-        for net, ep in self.live(other):
+            raise Failed(f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
+        owner, met = other, {container.id}
+        while sharing(owner.spec) and owner.id not in met:
+            met.add(owner.id)
+            owner = self._records.find(sharing(owner.spec))
+        for net, ep in self.live(owner):
             if net.predefined and net.name == DEFAULT and ep.addresses:
                 return Link(alias, other, str(ep.addresses[0].ip), ep.exposed, other.spec.env)
-        raise Failed(f"cannot link to /{other.name}: it is not on the default bridge network")
+        raise Failed(f"container {owner.id} not attached to default bridge network")
 
     # ---- connect and disconnect
 

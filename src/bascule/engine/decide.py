@@ -32,6 +32,10 @@ from bascule.model.sandbox import Sandbox, SandboxSpec
 from bascule.model.settings import AddressPool, Settings
 from bascule.model.spans import Span, clash, network, span
 
+# What helps where the host routes a subnet elsewhere: the default bridge's is the daemon's to choose.
+OVERLAP = f"--opt {ALLOW_OVERLAP}=true to use it all the same"
+BIP = "start the daemon with another --bip"
+
 
 @dataclass(slots=True)
 class Decisions:
@@ -63,7 +67,7 @@ class Decisions:
         chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
         traits = None if spec.config_only else find(spec.driver).TRAITS
         link, adopted = self._link(ident, spec, chosen)
-        pools = self._pools(spec, chosen, traits.scope, adopted) if traits and traits.connects else ()
+        pools = self._pools(spec, chosen, traits.scope, adopted, predefined) if traits and traits.connects else ()
         if chosen.host_address:
             pools = tuple(_with_host(pool, held) for pool in pools)
         return Network(
@@ -150,7 +154,9 @@ class Decisions:
             )
         return kind == "bridge"
 
-    def _pools(self, spec: NetworkSpec, chosen: Chosen, scope: str, adopted: bool) -> tuple[Pool, ...]:
+    def _pools(
+        self, spec: NetworkSpec, chosen: Chosen, scope: str, adopted: bool, predefined: bool
+    ) -> tuple[Pool, ...]:
         if spec.ipam_driver == DRIVER:
             # The server on the segment knows.
             return ()
@@ -171,7 +177,7 @@ class Decisions:
                 # own bridges are among them.
                 pool = decide_pool(one, known, held)
                 if exact and not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
-                    self._check_routes(pool.subnet, routes)
+                    self._check_routes(pool.subnet, routes, BIP if predefined else OVERLAP)
                 pools.append(pool)
                 known.append(span(pool.subnet))
         return tuple(pools)
@@ -191,12 +197,12 @@ class Decisions:
         return random_ula(self.chance(5), taken, size or 64)
 
     @staticmethod
-    def _check_routes(subnet: IPNetwork, routes: Sequence[Span]) -> None:
+    def _check_routes(subnet: IPNetwork, routes: Sequence[Span], way_out: str) -> None:
         route = clash(span(subnet), routes)
         if route:
             raise Forbidden(
                 f"invalid pool request: {subnet} overlaps with {network(route)}, which this host has an address in"
-                f" or a route to (--opt {ALLOW_OVERLAP}=true to use it all the same)"
+                f" or a route to ({way_out})"
             )
 
     def mac(self) -> str:

@@ -33,10 +33,12 @@ def check_network_name(name: str) -> None:
         raise Invalid(f"invalid name: {name!r} has a character that cannot be printed")
 
 
-def check_container_name(name: str) -> None:
-    """Raise Invalid unless *name* (without its slash) can name a container."""
+def container_name(text: str) -> str:
+    """The name that *text*, with its slash or without, gives a container.  Raises Invalid, with *text* as it is."""
+    name = text.removeprefix("/")
     if not CONTAINER_NAME.fullmatch(name) or len(name) > NETWORK_NAME_MAX:
-        raise Invalid(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+        raise Invalid(f"Invalid container name ({text}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    return name
 
 
 def check_link_name(name: str) -> None:

@@ -87,7 +87,7 @@ def inspect(ask: Ask) -> Reply:
 
 def create(ask: Ask) -> Reply:
     spec, warnings = container_spec.spec(ask.body(ContainerBody), ask.version)
-    name = ask.text("name").removeprefix("/")
+    name = ask.text("name")
     if ask.flag("dryRun"):
         return lines(ask.containers.plans.run(name, spec))
     made, more = ask.containers.create(name, spec)
@@ -141,7 +141,7 @@ def unpause(ask: Ask) -> Reply:
 
 
 def rename(ask: Ask) -> Reply:
-    name = ask.text("name").removeprefix("/")
+    name = ask.text("name")
     if not name:
         raise Invalid("Neither old nor new names may be empty")
     ask.containers.rename(ask.name, name)
