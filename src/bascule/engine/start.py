@@ -1,13 +1,14 @@
 """Starting: the default networks, and the kernel made to agree with the store again."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bascule.drivers import find
 from bascule.engine.decide import Decisions
 from bascule.engine.intent import Intent, stands
-from bascule.kernel.apply import bring_up, repair
+from bascule.engine.restoring import Part, parts, restore
+from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
 from bascule.model.endpoint import Endpoint
@@ -45,9 +46,8 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     kernel.remove(_stale_routes(intent, things))
     host = intent.host_things()
     _try(kernel, [t for t in host if not isinstance(t, Rule)])
-    stated = set(host)
-    links = [t for t in ours if not isinstance(t, Rule) and t not in stated]
-    bring_up(kernel, kernel.missing(links))
+    bring_up(kernel, kernel.missing(intent.namespaces()))
+    restore(kernel, _paired(intent, ()), rules=False)
 
 
 def _try(kernel: Kernel, things: Sequence[Thing]) -> None:
@@ -62,13 +62,14 @@ def put_back(intent: Intent, kernel: Kernel) -> list[Thing]:
     """Links, addresses and routes that somebody took away hold again, but for what is made of parent links; those
     are returned.  Sandboxes whose namespace has gone are left alone: that is how a container ends."""
     boxes = intent.store.all(Sandbox)
-    lost = set(kernel.missing([Namespace(box.key) for box in boxes]))
+    return restore(kernel, _paired(intent, kernel.missing([Namespace(box.key) for box in boxes])))
+
+
+def _paired(intent: Intent, lost: Collection[Thing]) -> list[Part]:
+    """What is not made of parent links, without what was in the namespaces that are *lost*."""
     nets = {net.id: net for net in intent.networks() if not stands(net)}
-    things = [thing for net in nets.values() for thing in intent.network_things(net)]
-    for ep in intent.store.all(Endpoint):
-        if ep.network in nets and Namespace(ep.key) not in lost:
-            things += intent.endpoint_things(ep)
-    return repair(kernel, things)
+    ends = [ep for ep in intent.store.all(Endpoint) if ep.network in nets and Namespace(ep.key) not in lost]
+    return list(parts(intent, list(nets.values()), ends))
 
 
 def _stale_routes(intent: Intent, things: Iterable[Thing]) -> list[Thing]:

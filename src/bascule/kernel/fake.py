@@ -20,6 +20,7 @@ from bascule.kernel.fakelinks import (
     parent_of,
     place_of,
     places_of,
+    same,
     shown,
     told,
     why_no_link,
@@ -181,6 +182,8 @@ class FakeKernel:
                 self._namespaces[path] = None
             case _ if isinstance(thing, Link):
                 here = places_of(thing)[0]
+                if known := self._ends.get(here):
+                    return known.become(thing)
                 peer = places_of(thing)[1] if isinstance(thing, Veth) else None
                 self._ends[here] = End(kind_of(thing), thing, born_up(thing), getattr(thing, "master", ""), peer)
                 if peer:
@@ -281,10 +284,9 @@ class FakeKernel:
                 return path in self._namespaces
             case _ if isinstance(thing, Link):
                 end = self._ends.get(places_of(thing)[0])
-                return end is not None and end.thing == thing
+                return end is not None and same(thing, end.thing)
             case Up():
-                end = self._ends.get(place_of(thing))
-                return end is not None and end.up
+                return bool((end := self._ends.get(place_of(thing))) and end.up)
             case Address() | Route() | Neigh() | Fdb():
                 return thing in self._facts
             case Sysctl(key, _, ns):
@@ -343,7 +345,8 @@ class FakeKernel:
         return parent.index if parent else 0
 
     def _below(self, end: End | None) -> End | None:
-        return self._ends.get(parent_of(end.thing) or ("", "")) if end and end.thing else None
+        above = end and (end.peer or (end.thing and parent_of(end.thing)))
+        return self._ends.get(above) if above else None
 
     def addresses(self, ns: str, link: str) -> list[IPInterface]:
         return self._addresses_at((ns, link))

@@ -163,8 +163,10 @@ class LinuxKernel:
         swept = list(map(str, secret))
         # The host's last: the other end of a pair is known by its pair, and has routes that would be in the way.
         gone = self._swept("", wanted)
+        home = Survey(self._places).links("").values()
+        kept_pairs = {(s.parent, s.index) for s in home if s.kind == "veth" and ("", s.name) in wanted}
         for path in sorted(paths | {ns for ns, _ in wanted if ns}):
-            swept += self._sweep_links(path, self._swept(path, wanted, gone))
+            swept += self._sweep_links(path, self._swept(path, wanted, gone, kept_pairs))
         swept = self._sweep_links("", gone) + swept + self._sweep_entries(kept)
         for file in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
             if str(file) not in paths:
@@ -172,9 +174,15 @@ class LinuxKernel:
                 swept.append(str(file))
         return swept
 
-    def _swept(self, path: str, wanted: Collection[Name], pairs: Collection[LinkState] = ()) -> list[LinkState]:
-        """The links at *path* that are ours, and in *wanted* under no name, or the other ends of *pairs*; with what
-        is in the trash already."""
+    def _swept(
+        self,
+        path: str,
+        wanted: Collection[Name],
+        pairs: Collection[LinkState] = (),
+        kept: Collection[tuple[int, int]] = (),
+    ) -> list[LinkState]:
+        """The links at *path* that are ours, and in *wanted* under no name nor the other ends of *kept*, or the
+        other ends of *pairs*; with what is in the trash already."""
         ends = {(state.parent, state.index) for state in pairs if state.kind == "veth"}
         try:
             states = Survey(self._places).links(path).values()
@@ -184,7 +192,11 @@ class LinuxKernel:
             state
             for state in states
             if state.group in self._trash.groups
-            or (state.group == self._group and (path, state.name) not in wanted)
+            or (
+                state.group == self._group
+                and (path, state.name) not in wanted
+                and (state.index, state.parent) not in kept
+            )
             or (state.kind == "veth" and (state.index, state.parent) in ends)
         ]
 
