@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.root.ground import DaemonGround, until
+from tests.root.test_side_by_side import refused
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
 
@@ -103,3 +104,130 @@ def test_what_cannot_be_put_back_is_told_and_keeps_nothing_down(ground: DaemonGr
     ground.sh(f"ip link del {ports[0]}")
     reload(ground)
     until(lambda: "172.18.0.2/16" in ground.sh("ip addr", ground.sandbox("in-one")), ground.said)
+
+
+# ---- other settings than before
+
+PREFIX = "com.docker.network.bridge."
+
+
+def default(ground: DaemonGround) -> dict[str, Any]:
+    found: dict[str, Any] = ground.ask("GET", "/networks/bridge")
+    return found
+
+
+def begun(ground: DaemonGround, *flags: str) -> None:
+    """It has been started anew with these."""
+    if ground.alive():
+        ground.stop()
+    ground.tell(*flags)
+    ground.start()
+
+
+def tables(ground: DaemonGround) -> set[str]:
+    return {words.split()[2] for words in ground.sh("nft list tables").splitlines()}
+
+
+def test_ports_of_the_default_network_are_published_where_the_settings_say(ground: DaemonGround) -> None:
+    begun(ground, "--bridge=bb0", "--ip=127.0.0.1")
+    assert default(ground)["Options"][PREFIX + "host_binding_ipv4"] == "127.0.0.1"
+    ground.run("web", "bridge", "sleep", "600", HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+    found = ground.ask("GET", "/containers/web/json")["NetworkSettings"]["Ports"]
+    assert found == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}
+    begun(ground, "--bridge=bb0")
+    assert default(ground)["Options"][PREFIX + "host_binding_ipv4"] == "0.0.0.0"
+    # A port that is published stays as it is.
+    assert ground.ask("GET", "/containers/web/json")["NetworkSettings"]["Ports"] == found
+
+
+def test_an_idle_default_network_follows_the_settings(ground: DaemonGround) -> None:
+    before = default(ground)
+    begun(ground, "--bridge=bb0", "--icc=false", "--mtu=1400", "--bip=10.96.0.1/24")
+    found = default(ground)
+    assert (found["Id"], found["IPAM"]["Config"]) == (
+        before["Id"],
+        [{"Subnet": "10.96.0.0/24", "Gateway": "10.96.0.1"}],
+    )
+    assert found["Options"][PREFIX + "enable_icc"] == "false"
+    assert found["Options"]["com.docker.network.driver.mtu"] == "1400"
+    assert ground.sh("ip -4 -br addr show dev bb0").split()[2:] == ["10.96.0.1/24"]
+    ground.run("web", "bridge", "sleep", "600")
+    assert link(ground, "eth0", ground.sandbox("web"))["mtu"] == link(ground, "bb0")["mtu"] == 1400
+    assert row(ground, "endpoint", "web")["link"] in ground.sh("nft list set bridge bascule-bb0 apart")
+    ground.ask("DELETE", "/containers/web?force=1")
+    # Nothing said: the subnet stays, all else is as at first.
+    begun(ground, "--bridge=bb0")
+    assert default(ground)["IPAM"]["Config"][0]["Subnet"] == "10.96.0.0/24"
+    assert default(ground)["Options"] == before["Options"]
+
+
+def test_what_can_be_changed_under_living_containers_is(ground: DaemonGround) -> None:
+    for name in ("web", "other"):
+        ground.run(name, "bridge", "sleep", "600")
+    web = ground.sandbox("web")
+    ground.sh("ping -c1 -W2 172.17.0.3", web)
+    begun(ground, "--bridge=bb0", "--icc=false", "--mtu=1400")
+    ground.run("late", "bridge", "sleep", "600")
+    mtus = [link(ground, "eth0", ground.sandbox(name))["mtu"] for name in ("web", "other", "late")]
+    assert mtus == [1500, 1500, 1400]
+    assert link(ground, row(ground, "endpoint", "web")["link"])["mtu"] == 1500
+    # What it was born with still reaches it whole.
+    ground.sh("ping -c1 -W2 -s 1472 -M do 172.17.0.1", web)
+    assert "100% packet loss" in ground.sh("ping -c1 -W1 172.17.0.3 || true", web)
+    assert ground.count("could not be put back") == 0
+
+
+@pytest.mark.parametrize("flags", [["--bridge=bb1"], ["--bridge=bb0", "--bip=10.96.0.1/24"]])
+def test_another_subnet_or_bridge_is_refused_under_living_containers(
+    ground: DaemonGround, flags: list[str]
+) -> None:
+    ground.run("web", "bridge", "sleep", "600")
+    before = ground.summary()
+    ground.stop()
+    paths = [f"--data-root={ground.directory}/data", f"--exec-root={ground.directory}/run"]
+    asked = "172.17.0.0/16 on bb1" if flags == ["--bridge=bb1"] else "10.96.0.0/24 on bb0"
+    assert refused(ground.netns, *paths, f"--host=unix://{ground.directory}/s", *flags) == (
+        1,
+        [
+            f"bascule daemon: the default network is 172.17.0.0/16 on bb0 and cannot become {asked} under its"
+            " containers (web): start with --bridge=bb0, stop them, then change it"
+        ],
+    )
+    ground.start()
+    assert ground.summary() == before
+    ground.ask("DELETE", "/containers/web?force=1")
+    begun(ground, *flags)
+    assert default(ground)["Options"][PREFIX + "name"] == flags[0].partition("=")[2]
+
+
+def test_another_bridge_leaves_nothing_of_the_last_one(ground: DaemonGround) -> None:
+    ground.ask("POST", "/networks/create", {"Name": "n"})
+    ground.run("web", "n", "sleep", "600", HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+    ground.sh("nft add set inet bascule-bb0 bascule-user-few '{ type ipv4_addr; }'")
+    ground.sh("nft add rule inet bascule-bb0 bascule-user ip saddr @bascule-user-few counter drop")
+    before = ground.sh("nft list chain inet bascule-bb0 bascule-user")
+    rules = ground.rules()
+    begun(ground, "--bridge=bb1")
+    assert tables(ground) == {"bascule-bb1", "bascule-bb1-kept"}
+    assert ground.sh("nft list chain inet bascule-bb1 bascule-user") == before.replace("bb0", "bb1")
+    assert ground.rules() == rules.replace("bb0", "bb1")
+    assert "bb0" not in ground.sh("ip link")
+    assert default(ground)["Options"][PREFIX + "name"] == "bb1"
+    begun(ground, "--bridge=bb1")
+    assert ground.rules() == rules.replace("bb0", "bb1")
+    begun(ground, "--bridge=bb0")
+    assert ground.rules() == rules
+
+
+def test_tables_that_another_daemon_has_by_now_are_left(ground: DaemonGround) -> None:
+    ground.stop()
+    second = DaemonGround(Path(f"{ground.directory}-2"), "--bridge=bb0", netns=ground.netns)
+    try:
+        # It is told of no subnet: that of the first, whose bridge is still there, is taken.
+        ground.sh("ip link del bb0")
+        second.start()
+        begun(ground, "--bridge=bb1", "--bip=10.97.0.1/24")
+        assert {"bascule-bb0", "bascule-bb1"} <= tables(ground)
+        assert ground.count("rule set of table bascule-bb0") + second.count("rule set of table") == 0
+    finally:
+        second.close()

@@ -83,6 +83,21 @@ class Decisions:
             adopted=adopted,
         )
 
+    def again(self, old: Network, spec: NetworkSpec) -> Network:
+        """A default network as *spec* has it now, where it was *old*; its subnet stays where none is said.  Raises
+        as `network`; changes nothing."""
+        chosen = find(spec.driver).check(spec)
+        link, adopted = old.link, old.adopted
+        if chosen.link != old.link:
+            link, adopted = self._link(old.id, spec, chosen)
+        pools = old.pools
+        if spec.pools not in ((), old.asked) or (old.adopted and link != old.link):
+            # A bridge of somebody else's keeps what it has: it may be in the way.
+            stays = old.adopted and link != old.link
+            pools = self._pools(_with_families(spec), chosen, "local", adopted, but=old, stays=stays)
+            self.spans.pop(old.id, None)
+        return replace(old, options=spec.options, asked=spec.pools, link=link, adopted=adopted, pools=pools)
+
     def _configured(self, spec: NetworkSpec) -> NetworkSpec:
         config = resolve_config(spec, self.intent)
         if config is None:
@@ -127,7 +142,7 @@ class Decisions:
     def _check_link(self, ident: str, link: str) -> bool:
         """Whether *link* is there already and will be adopted.  Raises for a name that cannot be used."""
         for other in self.intent.networks():
-            if other.link == link:
+            if other.link == link and other.id != ident:
                 raise Forbidden(
                     f"cannot create network {ident} ({link}): conflicts with network {other.id} ({link}):"
                     " networks have same bridge name"
@@ -142,12 +157,23 @@ class Decisions:
             )
         return kind == "bridge"
 
-    def _pools(self, spec: NetworkSpec, chosen: Chosen, scope: str, adopted: bool) -> tuple[Pool, ...]:
+    def _pools(
+        self,
+        spec: NetworkSpec,
+        chosen: Chosen,
+        scope: str,
+        adopted: bool,
+        *,
+        but: Network | None = None,
+        stays: bool = False,
+    ) -> tuple[Pool, ...]:
+        """Those of a network; where it is *but* so far, and its link does not stay, that is in nobody's way."""
         if spec.ipam_driver == DRIVER:
             # The server on the segment knows.
             return ()
-        known = [one for net in self.intent.networks() for one in self._spans(net)]
-        routes = self.kernel.routes()
+        known = [one for net in self.intent.networks() if net != but for one in self._spans(net)]
+        own = self._spans(but) if but and not stays else ()
+        routes = [one for one in self.kernel.routes() if one not in own]
         pools: list[Pool] = []
         for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
             if not wanted:

@@ -4,16 +4,15 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from bascule.drivers import find
 from bascule.engine.decide import Decisions
+from bascule.engine.defaults import ensure_defaults
 from bascule.engine.intent import Intent, stands
 from bascule.engine.restoring import Part, parts, restore
 from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
-from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
+from bascule.model.addresses import FAMILIES, Family
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import KernelError
-from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Route, Rule, Sysctl, Thing
@@ -34,12 +33,15 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     either, and starting it makes new ones.
     """
     _forget_the_lost(intent, kernel)
-    _ensure_defaults(intent, decide, settings)
+    ensure_defaults(intent, kernel, decide, settings)
     forwarding = kernel.missing(list(FORWARDING.values()))
     _close(intent, [v for v, thing in FORWARDING.items() if thing in forwarding], settings)
     ours = [*intent.namespaces(), *intent.things(lambda net: not stands(net))]
     things = [*ours, *intent.things(stands)]
-    kernel.guard([t for t in things if isinstance(t, Rule)])
+    former = [name for net in intent.networks() for name in net.left]
+    kernel.guard([t for t in things if isinstance(t, Rule)], former)
+    if former:
+        intent.store.commit(put=[replace(net, left=()) for net in intent.networks() if net.left])
     # Behind the guard, so that there is no moment in which this host forwards for everybody.
     bring_up(kernel, forwarding)
     kernel.sweep(things)
@@ -95,36 +97,9 @@ def _forget_the_lost(intent: Intent, kernel: Kernel) -> None:
         intent.store.commit(delete=[*orphans, *gone])
 
 
-def _ensure_defaults(intent: Intent, decide: Decisions, settings: Settings) -> None:
-    known = {n.name: n for n in intent.networks() if n.predefined}
-    for spec in (_bridge(settings), NetworkSpec("host", driver="host"), NetworkSpec("none", driver="null")):
-        if spec.name not in known:
-            find(spec.driver)
-            intent.store.commit(put=[decide.network(spec, predefined=True)])
-
-
 def _close(intent: Intent, off: Sequence[Family], settings: Settings) -> None:
     """Remember for which families it is us who make this host forward: *off*, and those of earlier starts."""
     bridge = next(n for n in intent.networks() if n.predefined and n.driver == "bridge")
     closes = () if settings.router else tuple(v for v in FAMILIES if v in off or v in bridge.closes)
     if closes != bridge.closes:
         intent.store.commit(put=[replace(bridge, closes=closes)])
-
-
-def _bridge(settings: Settings) -> NetworkSpec:
-    pools: tuple[PoolSpec, ...] = ()
-    if settings.bip:
-        own = ip_interface(settings.bip)
-        pools = (PoolSpec(subnet=ip_network(own.network), gateway=own.ip),)
-    return NetworkSpec(
-        "bridge",
-        pools=pools,
-        options={
-            "com.docker.network.bridge.default_bridge": "true",
-            "com.docker.network.bridge.enable_icc": str(settings.icc).lower(),
-            "com.docker.network.bridge.enable_ip_masquerade": "true",
-            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-            "com.docker.network.bridge.name": settings.bridge,
-            "com.docker.network.driver.mtu": str(settings.mtu),
-        },
-    )

@@ -296,7 +296,7 @@ class FakeKernel:
             case _:
                 return all(self._elements.get(key_of(element)) == element for element in elements(thing))
 
-    def guard(self, rules: Sequence[Rule]) -> None:
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:  # noqa: ARG002 -- no tables
         self._elements = {key_of(element): element for rule in rules for element in elements(rule)}
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:

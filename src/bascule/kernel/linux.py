@@ -314,8 +314,8 @@ class LinuxKernel:
 
     # ---- the firewall
 
-    def guard(self, rules: Sequence[Rule]) -> None:
-        self._firewall.guard(rules)
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
+        self._firewall.guard(rules, former)
         journal.loaded(rules)
 
     def foreign_drops(self) -> list[str]:

@@ -337,6 +337,16 @@ def ruleset(table: str, elements: Iterable[Element], leftovers: Iterable[Leftove
     return "\n".join(out) + "\n"
 
 
+def without_table(table: str) -> str:
+    """Text after which there is none of this name, whether there was one or not."""
+    return "".join(f"add table {family} {table}\ndelete table {family} {table}\n" for family in TABLES)
+
+
+def renamed(text: str, table: str, other: str) -> str:
+    """The *text* of chains and sets of *table*, for *other*."""
+    return re.sub(rf"^((?:add chain|table) \w+) {re.escape(table)}(?= )", rf"\1 {other}", text, flags=re.MULTILINE)
+
+
 def _named_as_ours(leftover: Leftover) -> bool:
     at = (leftover.family, leftover.name)
     return at in ({(c.family, c.name) for c in CHAINS} if leftover.kind == "chain" else SETS)

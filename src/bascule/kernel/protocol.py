@@ -61,11 +61,13 @@ class Kernel(Protocol):
         where it answers no pings.  It waits for seconds where less than *most* is answered."""
         ...
 
-    def guard(self, rules: Sequence[Rule]) -> None:
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
         """Replace the whole rule set and its elements by ours with exactly *rules*, in one transaction.
 
-        The administrator's chain keeps its rules.  From then on `add` and `remove` keep count, and when
-        somebody else flushes or changes the tables they are put back as they should be, whole.
+        The administrator's chain keeps its rules.  Tables of ours under *former* names go with the same, and their
+        administrator's rules come along where there were none; those that a living process has are left.  From
+        then on `add` and `remove` keep count, and when somebody else flushes or changes the tables they are put
+        back as they should be, whole.
         """
         ...
 
