@@ -19,6 +19,7 @@ from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.linkwatch import LinkWatch, told
 from bascule.kernel.netfilter import Netfilter
+from bascule.kernel.nft import GROUPS
 from bascule.kernel.path import reach
 from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import answers, holder
@@ -41,7 +42,7 @@ from bascule.model.thing import Rule, Thing
 from bascule.wire import rtnetlink
 from bascule.wire.rtstate import LinkState
 
-GROUP = 0x0BA50000
+GROUP = GROUPS[0]
 """By the link group we know our links.  The trash is the next one, so groups of engines are even."""
 OURS_ALONE = ("macvlan", "ipvlan", "vxlan")
 """Kinds of links of the host's on which nobody else has routes or entries."""

@@ -71,6 +71,8 @@ class Chain:
 
 
 Row = tuple[str, str]
+# The link groups of engines: each has an even one of its own for its links, and the odd one above for its trash.
+GROUPS = range(0x0BA5_0000, 0x0BA6_0000)
 # A bit that others are not known to use (Kubernetes has 0x4000 and 0x8000, Tailscale 0xff0000, Docker none).
 MARK = 0x1000_0000
 
@@ -190,7 +192,9 @@ def _nat_chains() -> Iterator[Chain]:
     )
 
 
-CLOSED = "meta nfproto $proto meta nfproto @closed iifname . iifname != @hairpin_$ip drop"
+# What comes from or goes to another engine's network is judged by its own rules, and not here.
+_NOBODYS = f"iifgroup != {GROUPS[0]}-{GROUPS[-1]} oifgroup != {GROUPS[0]}-{GROUPS[-1]}"
+CLOSED = f"meta nfproto $proto meta nfproto @closed iifname . iifname != @hairpin_$ip {_NOBODYS} drop"
 
 
 def _forward_chains() -> Iterator[Chain]:
