@@ -67,6 +67,9 @@ def test_what_a_container_did_to_its_own_link_is_its_business(
     after(ground)
     assert ground.sh("ip -d link; ip addr", web) == before
     assert ground.count("could not be put back") == 0
+    # With a MAC that it was not given it is heard by nobody.
+    lost = "100% packet loss" in ground.sh("ping -c1 -W1 172.18.0.1 || true", web)
+    assert lost == (change == "mac")
     # Another endpoint is put back all the same.
     ground.sh("ip addr flush dev eth0", other)
     after(ground)
@@ -175,6 +178,8 @@ def test_what_can_be_changed_under_living_containers_is(ground: DaemonGround) ->
     ground.sh("ping -c1 -W2 -s 1472 -M do 172.17.0.1", web)
     assert "100% packet loss" in ground.sh("ping -c1 -W1 172.17.0.3 || true", web)
     assert ground.count("could not be put back") == 0
+    ground.ask("POST", "/containers/web/restart?signal=KILL")
+    assert link(ground, "eth0", ground.sandbox("web"))["mtu"] == 1400
 
 
 @pytest.mark.parametrize("flags", [["--bridge=bb1"], ["--bridge=bb0", "--bip=10.96.0.1/24"]])

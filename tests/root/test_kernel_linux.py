@@ -281,6 +281,23 @@ def test_links_of_ours_that_somebody_took_down_or_out_are_put_back(host: Host, k
     host.sh("ping -c1 -W2 10.7.0.1 && ping -c1 -W2 fd07::1", host.container("c1"))
 
 
+def test_a_macvlan_is_set_right_on_the_host_and_left_alone_in_a_container(host: Host, kernel: LinuxKernel) -> None:
+    ns = host.container("c1")
+    host.sh("ip link add p0 type veth peer p1; ip link set p0 up; ip link set p1 up")
+    ours = Macvlan("mv0", "p0", mac="02:00:00:00:00:08", mtu=1400)
+    made(kernel, [Namespace(ns), ours, Macvlan("eth0", "p0", mac="02:00:00:00:00:09", ns=ns)])
+    things = [ours, Macvlan("eth0", "p0", mac="02:00:00:00:00:09", ns=ns)]
+    change = "mtu 1300 address 02:00:00:00:00:7"
+    host.sh(f"ip link set mv0 {change}7")
+    host.sh(f"ip link set eth0 {change}8", ns)
+    assert kernel.missing(things) == [ours]
+    assert kernel.add(things) == ["made", "held"]
+    (found,) = ip(host, "link show mv0")
+    assert (found["mtu"], found["address"]) == (1400, "02:00:00:00:00:08")
+    (found,) = ip(host, "link show eth0", ns)
+    assert (found["mtu"], found["address"]) == (1300, "02:00:00:00:00:78")
+
+
 def test_the_name_of_a_containers_link_is_its_business(host: Host, kernel: LinuxKernel) -> None:
     things = [*NETWORK, *attach(host)]
     made(kernel, things)

@@ -48,7 +48,6 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     kernel.remove(_stale_routes(intent, things))
     host = intent.host_things()
     _try(kernel, [t for t in host if not isinstance(t, Rule)])
-    bring_up(kernel, kernel.missing(intent.namespaces()))
     restore(kernel, _paired(intent, ()), rules=False)
 
 
