@@ -56,6 +56,7 @@ An `accept` there lets a packet past all of our rules, isolation included.
 | anybody | an encrypted overlay network, not by a link that encrypts | no, and nothing of it leaves |
 | transit through the host | somebody else's port of the same number | untouched |
 | | any | as before us: nothing where this host did not forward, everything where it did |
+| | another Bascule's network | as its own rules say: its links are known by their link group |
 
 An endpoint's frames must have the MAC and the addresses that it was given, in Ethernet, IP, ARP and neighbour
 advertisements; it may not advertise routers or redirect. What is not held to it: its IPv6 link-local address

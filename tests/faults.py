@@ -83,9 +83,9 @@ class FaultyKernel:
     def reach(self, address: IPAddress, most: int) -> int:
         return self.inner.reach(address, most)
 
-    def guard(self, rules: Sequence[Rule]) -> None:
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
         self._countdown.step()
-        self.inner.guard(rules)
+        self.inner.guard(rules, former)
         self._countdown.step()
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:

@@ -242,10 +242,9 @@ def what_linux_refuses_is_refused_with_its_errno(kernel: Kernel, box: str) -> No
         ),  # Linux has one number for it and EOPNOTSUPP.
         (replace(pair(box), name="bv-new", peer="eth9", peer_ns=box + "-nosuch"), "ENOENT"),
         (replace(pair(box), name="bv-new"), "EEXIST"),
-        (replace(pair(box), peer="eth9"), "EEXIST"),
+        (replace(BRIDGE, name="bv-case2"), "EEXIST"),
         (Bridge("br-much-too-long-a-name"), "ERANGE"),
         (Bridge("br-new", mtu=99999), "EINVAL"),
-        (replace(BRIDGE, mtu=1400), "EEXIST"),
         (Route("eth2", ip_network("10.1.0.0/24"), ns=box), "ENETDOWN"),
         (Route("br-case", ip_network("10.1.0.0/24"), far), "ENETUNREACH"),
         (Route("br-case", ip_network("fd98::/64"), ip_address("fd98::1")), "EHOSTUNREACH"),
@@ -255,6 +254,32 @@ def what_linux_refuses_is_refused_with_its_errno(kernel: Kernel, box: str) -> No
     given = "\n".join(f"{thing}: {told(kernel.add([thing]))}" for thing, _ in asked)
     assert given == "\n".join(f"{thing}: {name}" for thing, name in asked)
     assert kernel.dump() == before
+
+
+def a_link_of_ours_with_other_values_is_set_right(kernel: Kernel, box: str) -> None:
+    kernel.add([Namespace(box), *NETWORK, pair(box)])
+    before = kernel.dump()
+    fresh: list[Thing] = [replace(BRIDGE, mtu=1400, mac="02:00:00:00:00:77"), replace(pair(box), mtu=1400)]
+    assert kernel.missing([*fresh, *NETWORK[1:]]) == fresh
+    assert told(kernel.add(fresh)) == "made made"
+    assert kernel.missing([*fresh, *NETWORK[1:]]) == []
+    assert told(kernel.add([BRIDGE, pair(box)])) == "made made"
+    assert kernel.dump() == before
+
+
+def a_far_end_keeps_the_name_and_the_mac_that_it_has_there(kernel: Kernel, box: str) -> None:
+    kernel.add([Namespace(box), *NETWORK, pair(box)])
+    others = [replace(pair(box), mac="02:00:00:00:00:78"), replace(pair(box), peer="eth9")]
+    before = kernel.dump()
+    assert kernel.missing(others) == []
+    assert told(kernel.add(others)) == "held held"
+    assert kernel.dump() == before
+
+
+def a_pair_is_told_from_its_far_end(kernel: Kernel, box: str) -> None:
+    kernel.add([Namespace(box), *NETWORK, pair(box)])
+    assert kernel.below(box, "eth2") == kernel.host_links()["bv-case2"].index != 0
+    assert kernel.below(box, "nosuch") == 0
 
 
 def a_refusal_names_the_thing(kernel: Kernel, box: str) -> None:  # noqa: ARG001 -- a case.
@@ -743,6 +768,9 @@ CASES: tuple[Case, ...] = (
     a_bridge_that_goes_leaves_its_ports,
     a_pair_with_both_ends_here,
     what_linux_refuses_is_refused_with_its_errno,
+    a_link_of_ours_with_other_values_is_set_right,
+    a_far_end_keeps_the_name_and_the_mac_that_it_has_there,
+    a_pair_is_told_from_its_far_end,
     a_refusal_names_the_thing,
     a_refusal_does_not_stop_what_is_behind_it,
     a_second_route_to_a_place_is_refused,

@@ -32,20 +32,18 @@ from bascule.dns.client import ResolverClient
 from bascule.dns.upstream import host_servers
 from bascule.engine.engine import Engine
 from bascule.kernel.balance import Balancer
-from bascule.kernel.linux import LinuxKernel
+from bascule.kernel.linux import GROUP, LinuxKernel
 from bascule.log import configure, logger, tell
 from bascule.model.errors import BasculeError, Failed
 from bascule.model.settings import Settings
 from bascule.proxy.client import ProxyClient
 from bascule.store.sqlite import SqliteStore
 
-# Groups of our links: the upper half is the engine's own, so that several engines on a host tell theirs apart.
-GROUP_BASE = 0x0BA50000
-
 
 def link_group(settings: Settings) -> int:
-    """The kernel's link group by which this engine knows its links; even, the odd one above is for the trash."""
-    return GROUP_BASE | (crc32(settings.data_root.encode()) & 0xFFFE)
+    """The kernel's link group by which this engine knows its links, and others know that they are an engine's: the
+    lower half is its own.  Even, the odd one above is for the trash."""
+    return GROUP | (crc32(settings.data_root.encode()) & 0xFFFE)
 
 
 def build_kernel(settings: Settings) -> LinuxKernel:

@@ -129,7 +129,10 @@ class Chaos:
     def tunnel(self) -> None:
         host = self._chance.choice(HOSTS)
         self.told.append(f"the tunnels of {host} are deleted")
-        self.cluster.wire.sh(host, "for l in $(ip -o link show type vxlan | cut -d: -f2); do ip link del $l; done")
+        self.cluster.wire.sh(
+            host,
+            "for l in $(ip -o link show type vxlan | cut -d: -f2); do ip link del $l || ! ip link show $l; done",
+        )
 
     def end(self) -> None:
         """Everything is in order."""

@@ -256,7 +256,9 @@ def test_what_somebody_changed_is_missing(host: Host, kernel: LinuxKernel) -> No
         # A link that goes down loses its IPv6 addresses.
         ("ip link set br0 down", "", [BRIDGE, NETWORK[2]]),
         ("ip link set vc1 nomaster", "", [things[4]]),
-        ("ip link set eth0 address 02:00:00:00:00:77", ns, [things[4]]),
+        ("ip link set vc1 mtu 1400", "", [things[4]]),
+        # What a container does to its own link is its business.
+        ("ip link set eth0 mtu 1300 address 02:00:00:00:00:77", ns, []),
         ("ip addr del 10.7.0.2/24 dev eth0", ns, [things[5], things[8]]),
         ("ip addr del 10.7.0.1/24 dev br0", "", [NETWORK[1]]),
     ]
@@ -277,6 +279,34 @@ def test_links_of_ours_that_somebody_took_down_or_out_are_put_back(host: Host, k
     made(kernel, lost)
     assert kernel.missing(things) == []
     host.sh("ping -c1 -W2 10.7.0.1 && ping -c1 -W2 fd07::1", host.container("c1"))
+
+
+def test_a_macvlan_is_set_right_on_the_host_and_left_alone_in_a_container(host: Host, kernel: LinuxKernel) -> None:
+    ns = host.container("c1")
+    host.sh("ip link add p0 type veth peer p1; ip link set p0 up; ip link set p1 up")
+    ours = Macvlan("mv0", "p0", mac="02:00:00:00:00:08", mtu=1400)
+    made(kernel, [Namespace(ns), ours, Macvlan("eth0", "p0", mac="02:00:00:00:00:09", ns=ns)])
+    things = [ours, Macvlan("eth0", "p0", mac="02:00:00:00:00:09", ns=ns)]
+    change = "mtu 1300 address 02:00:00:00:00:7"
+    host.sh(f"ip link set mv0 {change}7")
+    host.sh(f"ip link set eth0 {change}8", ns)
+    assert kernel.missing(things) == [ours]
+    assert kernel.add(things) == ["made", "held"]
+    (found,) = ip(host, "link show mv0")
+    assert (found["mtu"], found["address"]) == (1400, "02:00:00:00:00:08")
+    (found,) = ip(host, "link show eth0", ns)
+    assert (found["mtu"], found["address"]) == (1300, "02:00:00:00:00:78")
+
+
+def test_the_name_of_a_containers_link_is_its_business(host: Host, kernel: LinuxKernel) -> None:
+    things = [*NETWORK, *attach(host)]
+    made(kernel, things)
+    ns = host.container("c1")
+    host.sh("ip link set eth0 down; ip link set eth0 name mine; ip link set mine up", ns)
+    assert kernel.missing(things[:5]) == []
+    assert kernel.sweep(things) == []
+    assert kernel.below(ns, "mine") == ip(host, "link show vc1")[0]["ifindex"]
+    host.sh("ping -c1 -W2 10.7.0.1", ns)
 
 
 def test_a_bridge_that_somebody_made_again_has_a_new_index(host: Host, kernel: LinuxKernel) -> None:

@@ -108,3 +108,57 @@ def test_what_belongs_to_one_daemon_is_refused_to_another(one: DaemonGround, tmp
         [f"bascule daemon: cannot listen on unix://{one.directory}/s: another daemon does"],
     )
     assert one.ask("GET", "/info")["Containers"] == 0
+
+
+def pings(ground: DaemonGround, address: str, netns: str) -> bool:
+    return " 0% packet loss" in ground.sh(f"ping -c1 -W2 {address} || true", netns)
+
+
+@pytest.fixture
+def neighbours(three: list[DaemonGround]) -> Iterator[dict[str, str]]:
+    """Two machines on links of the daemons' host, by name: the paths of their namespaces."""
+    host = three[0]
+    made: dict[str, str] = {}
+    try:
+        for number, name in enumerate(("lan", "far"), 1):
+            netns = f"{host.netns}-{name}"
+            host.ip("netns", "add", netns)
+            made[name] = f"/run/netns/{netns}"
+            host.ip("-n", host.netns, "link", "add", name, "type", "veth", "peer", "eth0", "netns", netns)
+            host.sh(f"ip addr add 198.51.{number}.1/24 dev {name}; ip link set {name} up")
+            host.sh(f"ip addr add 198.51.{number}.2/24 dev eth0; ip link set eth0 up", made[name])
+            host.sh(f"ip route add default via 198.51.{number}.1", made[name])
+        yield made
+    finally:
+        for path in made.values():
+            host.ip("netns", "del", Path(path).name)
+
+
+def test_a_host_that_forwards_for_daemons_alone_does_for_each(
+    three: list[DaemonGround], neighbours: dict[str, str]
+) -> None:
+    """The first of them has found that the host did not forward, and forwards only for what it knows."""
+    first, second, _ = three
+    lan, far = neighbours["lan"], neighbours["far"]
+    closed = [ground.sh(f"nft list set inet bascule-bm{os.getpid()}-{n} closed") for n, ground in enumerate(three)]
+    assert ["ipv4" in text for text in closed] == [True, False, False]
+    boxes = []
+    for number, ground in enumerate((first, second)):
+        ports = {"80/tcp": [{"HostPort": f"{8080 + number}"}]}
+        boxes.append(
+            ground.sandbox(ground.run("box", "bridge", "sleep", "600", HostConfig={"PortBindings": ports}))
+        )
+    for number, path in enumerate(boxes):
+        assert pings(second, "198.51.1.2", path)
+        with ExitStack() as stack:
+            stack.callback(Echo(path, 80).close)
+            conn, ask = stream(lan, "198.51.1.1", 8080 + number)
+            stack.enter_context(conn)
+            assert ask()
+        # Nobody else is let through, nor to what is not published.
+        assert not pings(second, f"10.{80 + number}.0.2", lan)
+    assert not pings(second, "198.51.2.2", lan)
+    assert not pings(second, "198.51.1.2", far)
+    # The two keep their containers from each other.
+    assert not pings(second, "10.81.0.2", boxes[0])
+    assert not pings(second, "10.80.0.2", boxes[1])

@@ -444,3 +444,27 @@ def test_networks_made_at_once_have_names_and_subnets_of_their_own(engine: Engin
     subnets = [ip_network(text) for text in told if "already exists" not in text]
     assert (len(subnets), sorted(n.name for n in engine.networks() if not n.predefined)) == (25, sorted({*names}))
     assert not [(a, b) for a, b in combinations(subnets, 2) if a.overlaps(b)]
+
+
+def test_another_subnet_is_refused_under_containers_and_nothing_has_changed(engine: Engine) -> None:
+    engine.connect("bridge", box(engine).id)
+    before = state(engine)
+    for settings, asked in (
+        (Settings(exec_root="/x", bip="10.96.0.1/24"), "10.96.0.0/24 on bascule0"),
+        (Settings(exec_root="/x", bridge="bb1", mtu=1400), "172.17.0.0/16 on bb1"),
+    ):
+        with pytest.raises(Failed) as refusal:
+            Engine(engine.kernel, engine.store, settings).start()
+        assert str(refusal.value) == (
+            f"the default network is 172.17.0.0/16 on bascule0 and cannot become {asked} under its containers (c1):"
+            " start with --bridge=bascule0, stop them, then change it"
+        )
+        assert state(engine) == before
+
+
+def test_a_subnet_that_another_network_has_is_refused_to_the_default_one(engine: Engine) -> None:
+    engine.create(NetworkSpec("n", pools=(subnet("10.96.0.0/16"),)))
+    before = state(engine)
+    with pytest.raises(Forbidden, match="Pool overlaps with other one"):
+        Engine(engine.kernel, engine.store, Settings(exec_root="/x", bip="10.96.0.1/24")).start()
+    assert state(engine) == before

@@ -5,6 +5,7 @@ that was empty would be made into from that store.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -36,6 +37,7 @@ class World:
     """One kernel and one store that engines come and go on."""
 
     def __init__(self) -> None:
+        self.settings = SETTINGS
         self.kernel = FakeKernel(links={"eth9": "veth"})
         self.store = MemoryStore()
         self._ids = count(1)
@@ -45,7 +47,7 @@ class World:
         return Engine(
             FaultyKernel(self.kernel, countdown),
             FaultyStore(self.store, countdown),
-            SETTINGS,
+            self.settings,
             new_id=lambda: f"{next(self._ids):064x}"[::-1],
             chance=lambda n: next(self._ids).to_bytes(n, "little"),
         )
@@ -70,7 +72,7 @@ class World:
         clean = FakeKernel(links={"eth9": "veth"})
         mirror = MemoryStore()
         mirror.commit(put=[*self.store.all(Network), *self.store.all(Sandbox), *self.store.all(Endpoint)])
-        from_nothing = Engine(clean, mirror, SETTINGS)
+        from_nothing = Engine(clean, mirror, self.settings)
         for box in from_nothing.sandboxes():
             clean.add([Namespace(box.key)])
         from_nothing.start()
@@ -103,6 +105,32 @@ USE_CASES: dict[str, Callable[[Engine], object]] = {
     "rename": lambda e: e.rename(first_box(e), "other"),
     "start": lambda e: e.start(),
 }
+
+
+OTHERS = {
+    "bridge": {"bridge": "bb1"},
+    "subnet": {"bip": "10.96.0.1/24"},
+    "both": {"bridge": "bb1", "bip": "10.96.0.1/24"},
+    "the rest": {"icc": False, "mtu": 1400},
+}
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_crash_while_the_default_network_follows_other_settings_is_put_right(name: str, back: bool) -> None:
+    """Whether the next start has those as well, or the ones from before."""
+    for after in range(1000):
+        world = World()
+        prepared(world)
+        world.settings = replace(SETTINGS, **OTHERS[name])  # type: ignore[arg-type]
+        ended = world.crash(lambda e: e.start(), after)
+        world.settings = SETTINGS if back else world.settings
+        world.restart()
+        world.check()
+        assert [net.left for net in world.store.all(Network) if net.left] == []
+        if ended:
+            return
+    raise AssertionError("it never comes to its end")
 
 
 @pytest.mark.parametrize("name", USE_CASES)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from docs import generate_firewall
 
+from bascule.daemon import link_group
 from bascule.kernel import nft, nftsets
 from bascule.model.addresses import identifier, ip_address
 from bascule.model.errors import Invalid
@@ -33,6 +34,7 @@ from bascule.model.firewall import (
     Vtep,
     elements,
 )
+from bascule.model.settings import Settings
 
 GOLDEN = Path(__file__).with_name("golden")
 A4, A6 = ip_address("172.18.0.2"), ip_address("fd00:18::2")
@@ -167,3 +169,9 @@ def test_an_advertised_address_follows_from_the_mac() -> None:
     assert f"{identifier('34:56:78:9a:bc:de'):x}" == "365678fffe9abcde"
     held = Lawful("v", "02:42:ac:12:00:02", (A6,), advertise=True)
     assert """nft add element bridge bascule lawful_own '{ "v" . 0x42acfffe120002 }'""" in str(held).splitlines()
+
+
+def test_the_groups_of_every_engine_are_among_those_that_others_let_pass() -> None:
+    groups = [link_group(Settings(data_root=f"/somewhere/{number}")) for number in range(1000)]
+    assert [group for group in groups if group % 2 or {group, group + 1} - set(nft.GROUPS)] == []
+    assert len(set(groups)) > 900

@@ -227,7 +227,7 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
         *([_lawful(net, ep, inside)] if ours.antispoof else []),
         *([] if ours.icc else _apart(ep)),
         *_ports(net, ours, ep),
-        Veth(ep.link, ep.ifname, ep.key, ours.mtu, ep.mac, master=net.link),
+        Veth(ep.link, ep.ifname, ep.key, ep.mtu or ours.mtu, ep.mac, master=net.link),
         *advertised.things(net, ep),
         *_sysctls(ours, ep),
         *(Address(ep.ifname, a, ep.key) for a in inside),

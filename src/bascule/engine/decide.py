@@ -5,36 +5,29 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from bascule.drivers import find, service
-from bascule.drivers.options import ALLOW_OVERLAP, Options, flag
+from bascule.drivers.options import Options, flag
 from bascule.drivers.parent import HOST, check_sharing, shim, vlan
 from bascule.drivers.protocol import Chosen
 from bascule.engine.addressing import Addressing
 from bascule.engine.intent import Intent, named, stands
 from bascule.engine.leases import DRIVER
 from bascule.engine.refusals import check_network, resolve_config
+from bascule.engine.subnets import Subnets
 from bascule.ipam.addresses import pick_address
-from bascule.ipam.pools import check_pools, decide_pool, pick_subnet, random_ula
+from bascule.ipam.pools import check_pools
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import (
-    FAMILIES,
-    Family,
     IPAddress,
     IPInterface,
-    IPNetwork,
     family,
     unspecified,
 )
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.errors import Away, Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
-from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
+from bascule.model.network import Network, NetworkSpec, Pool
 from bascule.model.sandbox import Sandbox, SandboxSpec
-from bascule.model.settings import AddressPool, Settings
-from bascule.model.spans import Span, clash, network, span
-
-# What helps where the host routes a subnet elsewhere: the default bridge's is the daemon's to choose.
-OVERLAP = f"--opt {ALLOW_OVERLAP}=true to use it all the same"
-BIP = "start the daemon with another --bip"
+from bascule.model.settings import Settings
 
 
 @dataclass(slots=True)
@@ -48,12 +41,18 @@ class Decisions:
     new_id: Callable[[], str]
     chance: Callable[[int], bytes]
     addressing: Addressing
-    spans: dict[str, tuple[Span, ...]] = field(default_factory=dict)
-    """What the pools of each network cover, by its id."""
+    subnets: Subnets = field(init=False)
     raised: set[str] = field(default_factory=set)
     """Links that are there for a network that is about to be."""
     away: Callable[[Network], str] = lambda _net: ""
     """Why nothing can be made of a network's parent, in words; "" where it can."""
+
+    def __post_init__(self) -> None:
+        self.subnets = Subnets(self.intent, self.kernel, self.settings, self.chance)
+
+    def follow(self, settings: Settings) -> None:
+        """What is decided from now on is by *settings*."""
+        self.settings = self.subnets.settings = settings
 
     def network(self, spec: NetworkSpec, *, predefined: bool = False, held: Collection[IPAddress] = ()) -> Network:
         """A network as it will be; the host has none of the addresses that are *held*.  Raises what Docker would
@@ -67,7 +66,9 @@ class Decisions:
         chosen = Chosen() if spec.config_only else find(spec.driver).check(spec)
         traits = None if spec.config_only else find(spec.driver).TRAITS
         link, adopted = self._link(ident, spec, chosen)
-        pools = self._pools(spec, chosen, traits.scope, adopted, predefined) if traits and traits.connects else ()
+        pools: tuple[Pool, ...] = ()
+        if traits and traits.connects:
+            pools = self.subnets.pools(spec, chosen, traits.scope, adopted, predefined=predefined)
         if chosen.host_address:
             pools = tuple(_with_host(pool, held) for pool in pools)
         return Network(
@@ -93,6 +94,23 @@ class Decisions:
             predefined=predefined,
             adopted=adopted,
         )
+
+    def again(self, old: Network, spec: NetworkSpec) -> Network:
+        """A default network as *spec* has it now, where it was *old*; its subnet stays where none is said.  Raises
+        as `network`; changes nothing."""
+        chosen = find(spec.driver).check(spec)
+        link, adopted = old.link, old.adopted
+        if chosen.link != old.link:
+            link, adopted = self._link(old.id, spec, chosen)
+        pools = old.pools
+        if spec.pools not in ((), old.asked) or (old.adopted and link != old.link):
+            # A bridge of somebody else's keeps what it has: it may be in the way.
+            stays = old.adopted and link != old.link
+            pools = self.subnets.pools(
+                _with_families(spec), chosen, "local", adopted, predefined=True, but=old, stays=stays
+            )
+            self.subnets.forget(old.id)
+        return replace(old, options=spec.options, asked=spec.pools, link=link, adopted=adopted, pools=pools)
 
     def _configured(self, spec: NetworkSpec) -> NetworkSpec:
         config = resolve_config(spec, self.intent)
@@ -139,7 +157,7 @@ class Decisions:
         """Whether *link* is there already and will be adopted.  Raises for a name that cannot be used."""
         for other in self.intent.networks():
             # One whose parent it is has it beside the bridge network.
-            if other.link == link and not stands(other):
+            if other.link == link and other.id != ident and not stands(other):
                 raise Forbidden(
                     f"cannot create network {ident} ({link}): conflicts with network {other.id} ({link}):"
                     " networks have same bridge name"
@@ -153,57 +171,6 @@ class Decisions:
                 f"cannot create network {ident} ({link}): {link} is there and is no bridge ({kind or 'device'})"
             )
         return kind == "bridge"
-
-    def _pools(
-        self, spec: NetworkSpec, chosen: Chosen, scope: str, adopted: bool, predefined: bool
-    ) -> tuple[Pool, ...]:
-        if spec.ipam_driver == DRIVER:
-            # The server on the segment knows.
-            return ()
-        known = [one for net in self.intent.networks() for one in self._spans(net)]
-        routes = self.kernel.routes()
-        pools: list[Pool] = []
-        for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
-            if not wanted:
-                continue
-            asked = [p for p in spec.pools if p.subnet is not None and family(p.subnet) == version]
-            for one in asked or [PoolSpec()]:
-                exact = one.subnet is not None and int(one.subnet.network_address) != 0
-                if not exact:
-                    like = one.subnet.prefixlen if one.subnet else None
-                    source = self.settings.global_pools if scope == "global" else self.settings.pools
-                    one = replace(one, subnet=self._free(version, like, source, [*known, *routes]))
-                # An overlap with a network of ours is told in Docker's words, and before the routes: those of our
-                # own bridges are among them.
-                pool = decide_pool(one, known, held)
-                if exact and not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
-                    self._check_routes(pool.subnet, routes, BIP if predefined else OVERLAP)
-                pools.append(pool)
-                known.append(span(pool.subnet))
-        return tuple(pools)
-
-    def _spans(self, net: Network) -> tuple[Span, ...]:
-        """What its pools cover.  They never change."""
-        found = self.spans.get(net.id)
-        if found is None:
-            found = self.spans[net.id] = tuple(span(pool.subnet) for pool in net.pools)
-        return found
-
-    def _free(
-        self, version: Family, size: int | None, source: Sequence[AddressPool], taken: Sequence[Span]
-    ) -> IPNetwork:
-        if version == 4:
-            return pick_subnet(source, taken, size)
-        return random_ula(self.chance(5), taken, size or 64)
-
-    @staticmethod
-    def _check_routes(subnet: IPNetwork, routes: Sequence[Span], way_out: str) -> None:
-        route = clash(span(subnet), routes)
-        if route:
-            raise Forbidden(
-                f"invalid pool request: {subnet} overlaps with {network(route)}, which this host has an address in"
-                f" or a route to ({way_out})"
-            )
 
     def mac(self) -> str:
         """A random MAC."""

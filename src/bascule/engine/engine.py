@@ -117,7 +117,7 @@ class Engine:
         """New networks follow *settings* from now on; those that are there stay as they are."""
         with self._lock:
             self.settings = settings
-            self._decide.settings = settings
+            self._decide.follow(settings)
 
     def repair(self) -> list[Thing]:
         """What somebody took away from our networks and endpoints holds again; those things."""

@@ -1,18 +1,18 @@
 """Starting: the default networks, and the kernel made to agree with the store again."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from bascule.drivers import find
 from bascule.engine.decide import Decisions
+from bascule.engine.defaults import ensure_defaults
 from bascule.engine.intent import Intent, stands
-from bascule.kernel.apply import bring_up, repair
+from bascule.engine.restoring import Part, parts, restore
+from bascule.kernel.apply import bring_up
 from bascule.kernel.protocol import Kernel
-from bascule.model.addresses import FAMILIES, Family, ip_interface, ip_network
+from bascule.model.addresses import FAMILIES, Family
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import KernelError
-from bascule.model.network import NetworkSpec, PoolSpec
 from bascule.model.sandbox import Sandbox
 from bascule.model.settings import Settings
 from bascule.model.thing import Namespace, Route, Rule, Sysctl, Thing
@@ -33,21 +33,22 @@ def make_true(intent: Intent, kernel: Kernel, decide: Decisions, settings: Setti
     either, and starting it makes new ones.
     """
     _forget_the_lost(intent, kernel)
-    _ensure_defaults(intent, decide, settings)
+    ensure_defaults(intent, kernel, decide, settings)
     forwarding = kernel.missing(list(FORWARDING.values()))
     _close(intent, [v for v, thing in FORWARDING.items() if thing in forwarding], settings)
     ours = [*intent.namespaces(), *intent.things(lambda net: not stands(net))]
     things = [*ours, *intent.things(stands)]
-    kernel.guard([t for t in things if isinstance(t, Rule)])
+    former = [name for net in intent.networks() for name in net.left]
+    kernel.guard([t for t in things if isinstance(t, Rule)], former)
+    if former:
+        intent.store.commit(put=[replace(net, left=()) for net in intent.networks() if net.left])
     # Behind the guard, so that there is no moment in which this host forwards for everybody.
     bring_up(kernel, forwarding)
     kernel.sweep(things)
     kernel.remove(_stale_routes(intent, things))
     host = intent.host_things()
     _try(kernel, [t for t in host if not isinstance(t, Rule)])
-    stated = set(host)
-    links = [t for t in ours if not isinstance(t, Rule) and t not in stated]
-    bring_up(kernel, kernel.missing(links))
+    restore(kernel, _paired(intent, ()), rules=False)
 
 
 def _try(kernel: Kernel, things: Sequence[Thing]) -> None:
@@ -62,13 +63,14 @@ def put_back(intent: Intent, kernel: Kernel) -> list[Thing]:
     """Links, addresses and routes that somebody took away hold again, but for what is made of parent links; those
     are returned.  Sandboxes whose namespace has gone are left alone: that is how a container ends."""
     boxes = intent.store.all(Sandbox)
-    lost = set(kernel.missing([Namespace(box.key) for box in boxes]))
+    return restore(kernel, _paired(intent, kernel.missing([Namespace(box.key) for box in boxes])))
+
+
+def _paired(intent: Intent, lost: Collection[Thing]) -> list[Part]:
+    """What is not made of parent links, without what was in the namespaces that are *lost*."""
     nets = {net.id: net for net in intent.networks() if not stands(net)}
-    things = [thing for net in nets.values() for thing in intent.network_things(net)]
-    for ep in intent.store.all(Endpoint):
-        if ep.network in nets and Namespace(ep.key) not in lost:
-            things += intent.endpoint_things(ep)
-    return repair(kernel, things)
+    ends = [ep for ep in intent.store.all(Endpoint) if ep.network in nets and Namespace(ep.key) not in lost]
+    return list(parts(intent, list(nets.values()), ends))
 
 
 def _stale_routes(intent: Intent, things: Iterable[Thing]) -> list[Thing]:
@@ -94,36 +96,9 @@ def _forget_the_lost(intent: Intent, kernel: Kernel) -> None:
         intent.store.commit(delete=[*orphans, *gone])
 
 
-def _ensure_defaults(intent: Intent, decide: Decisions, settings: Settings) -> None:
-    known = {n.name: n for n in intent.networks() if n.predefined}
-    for spec in (_bridge(settings), NetworkSpec("host", driver="host"), NetworkSpec("none", driver="null")):
-        if spec.name not in known:
-            find(spec.driver)
-            intent.store.commit(put=[decide.network(spec, predefined=True)])
-
-
 def _close(intent: Intent, off: Sequence[Family], settings: Settings) -> None:
     """Remember for which families it is us who make this host forward: *off*, and those of earlier starts."""
     bridge = next(n for n in intent.networks() if n.predefined and n.driver == "bridge")
     closes = () if settings.router else tuple(v for v in FAMILIES if v in off or v in bridge.closes)
     if closes != bridge.closes:
         intent.store.commit(put=[replace(bridge, closes=closes)])
-
-
-def _bridge(settings: Settings) -> NetworkSpec:
-    pools: tuple[PoolSpec, ...] = ()
-    if settings.bip:
-        own = ip_interface(settings.bip)
-        pools = (PoolSpec(subnet=ip_network(own.network), gateway=own.ip),)
-    return NetworkSpec(
-        "bridge",
-        pools=pools,
-        options={
-            "com.docker.network.bridge.default_bridge": "true",
-            "com.docker.network.bridge.enable_icc": str(settings.icc).lower(),
-            "com.docker.network.bridge.enable_ip_masquerade": "true",
-            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-            "com.docker.network.bridge.name": settings.bridge,
-            "com.docker.network.driver.mtu": str(settings.mtu),
-        },
-    )

@@ -19,7 +19,7 @@ from typing import assert_never
 from bascule.kernel.place import Place, Places
 from bascule.kernel.protocol import Outcome
 from bascule.kernel.route_socket import ALL_DONE
-from bascule.kernel.survey import STAND_IN, Survey
+from bascule.kernel.survey import STAND_IN, Survey, settable
 from bascule.model.errors import KernelError
 from bascule.model.links import (
     Address,
@@ -225,11 +225,19 @@ class Adding:
         return (errno.EBUSY, errno.EINVAL) if alone else (errno.EBUSY,)
 
     def _put_back(self, thing: Link, survey: Survey) -> bool:
-        """Whether somebody had taken a link of ours down or out of its bridge, and it is as it was again."""
+        """Whether somebody had taken a link of ours down or out of its bridge, or it has another MTU or MAC than is
+        stated now, and it is as it should be again."""
         state = survey.nearly(thing, self._group)
         if state is None:
             return False
-        request = rtnetlink.set_link(state.index, up=True, master=survey.master(thing))
+        mtu, mac = settable(thing)
+        request = rtnetlink.set_link(
+            state.index,
+            up=None if isinstance(thing, Macvlan | Ipvlan) else True,
+            master=survey.master(thing) if survey.master(thing) != state.master else None,
+            mtu=mtu if mtu != state.mtu else 0,
+            mac=mac if mac != state.mac else "",
+        )
         return self._at(thing.ns).routes.ask([request]) is ALL_DONE
 
     def _replace(self, thing: Neigh | Fdb) -> Outcome:

@@ -21,6 +21,7 @@ from bascule.kernel.fakelinks import (
     parent_of,
     place_of,
     places_of,
+    same,
     shown,
     told,
     why_no_link,
@@ -170,6 +171,8 @@ class FakeKernel:
                 self._namespaces[path] = None
             case _ if isinstance(thing, Link):
                 here = places_of(thing)[0]
+                if known := self._ends.get(here):
+                    return known.become(thing)
                 peer = places_of(thing)[1] if isinstance(thing, Veth) else None
                 self._ends[here] = End(kind_of(thing), thing, born_up(thing), getattr(thing, "master", ""), peer)
                 if peer:
@@ -270,10 +273,9 @@ class FakeKernel:
                 return path in self._namespaces
             case _ if isinstance(thing, Link):
                 end = self._ends.get(places_of(thing)[0])
-                return end is not None and end.thing == thing
+                return end is not None and same(thing, end.thing)
             case Up():
-                end = self._ends.get(place_of(thing))
-                return end is not None and end.up
+                return bool((end := self._ends.get(place_of(thing))) and end.up)
             case Address() | Route() | Neigh() | Fdb():
                 return thing in self._facts
             case Sysctl(key, _, ns):
@@ -283,7 +285,7 @@ class FakeKernel:
             case _:
                 return all(self._elements.get(key_of(element)) == element for element in elements(thing))
 
-    def guard(self, rules: Sequence[Rule]) -> None:
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:  # noqa: ARG002 -- no tables
         self._elements = {key_of(element): element for rule in rules for element in elements(rule)}
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:
@@ -332,7 +334,8 @@ class FakeKernel:
         return parent.index if parent else 0
 
     def _below(self, end: End | None) -> End | None:
-        return self._ends.get(parent_of(end.thing) or ("", "")) if end and end.thing else None
+        above = end and (end.peer or (end.thing and parent_of(end.thing)))
+        return self._ends.get(above) if above else None
 
     def addresses(self, ns: str, link: str) -> list[IPInterface]:
         return self._addresses_at((ns, link))

@@ -4,7 +4,7 @@ import errno
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from bascule.kernel.protocol import Outcome
@@ -56,11 +56,30 @@ class End:
     peer: Place | None = None
     index: int = field(default_factory=lambda: next(_indexes))
 
+    def become(self, thing: Link) -> None:
+        """What can be set is as *thing* says."""
+        self.thing, self.master = thing, getattr(thing, "master", "")
+
 
 def told(name: str, end: End, parent: End | None) -> HostLink:
     """The link as the kernel tells of it."""
     mtu = getattr(end.thing, "mtu", 0) or 1500
     return HostLink(end.index, name, end.kind, end.up, end.up, mtu, parent=parent.index if parent else 0)
+
+
+def same(thing: Link, other: Link | None) -> bool:
+    """Whether *other* is *thing*; a far end's name and MAC are the business of whoever lives with it."""
+    if isinstance(thing, Veth) and isinstance(other, Veth) and thing.ns != thing.peer_ns:
+        return replace(other, peer=thing.peer, mac=thing.mac) == thing
+    return thing == other
+
+
+def nearly(thing: Link, other: Link | None) -> bool:
+    """Whether *other* can be set to be *thing*."""
+    if other is None or type(other) is not type(thing):
+        return False
+    changes = {name: getattr(thing, name) for name in ("mtu", "mac", "master") if hasattr(thing, name)}
+    return replace(other, **changes) == thing and (not changes.get("mtu") or changes["mtu"] in MTUS)
 
 
 def born_up(thing: Link) -> bool:
@@ -101,6 +120,9 @@ def why_no_link(thing: Link, ends: Mapping[Place, End], namespaces: Collection[s
         return errno.ENOENT
     if any(len(name) > LINK_NAME_MAX for _, name in places):
         return errno.ERANGE
+    here = ends.get(places[0])
+    if here and nearly(thing, here.thing):
+        return 0
     if any(place in ends for place in places):
         return errno.EEXIST
     mtu = getattr(thing, "mtu", 0)

@@ -107,13 +107,14 @@ class Firewall:
 
             return [rule for rule, them in wanted if not all(map(holds, them))]
 
-    def guard(self, rules: Sequence[Rule]) -> None:
-        """Replace the whole rule set by ours with exactly *rules*, in one transaction, and keep it so."""
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
+        """Replace the whole rule set by ours with exactly *rules*, in one transaction, and keep it so.  Tables
+        under *former* names go with it, unless a living process has them."""
         with self._lock:
             before = self._want
             self._want = {_key(e): e for rule in rules for e in elements(rule)}
             try:
-                self._load()
+                self._load([name for name in former if self._tables.inherit(name)])
             except KernelError:
                 self._want = before
                 raise
@@ -144,12 +145,12 @@ class Firewall:
         with self._lock:
             self._tables.close()
 
-    def _load(self) -> None:
+    def _load(self, former: Sequence[str] = ()) -> None:
         # Before the first load, so that nothing after it goes unheard.
         self._watch.start()
         if not self._loaded:
             self._tables.keep_translating()
-        self._generation = self._tables.load(self._want.values())
+        self._generation = self._tables.load(self._want.values(), former)
         self._loaded = True
 
     def _change(self, add: dict[Key, Element] | None = None, delete: dict[Key, Element] | None = None) -> None:

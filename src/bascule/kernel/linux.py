@@ -20,6 +20,7 @@ from bascule.kernel.claims import Claims
 from bascule.kernel.firewall import Firewall
 from bascule.kernel.linkwatch import LinkWatch, told
 from bascule.kernel.netfilter import Netfilter
+from bascule.kernel.nft import GROUPS
 from bascule.kernel.path import reach
 from bascule.kernel.place import Place, Places
 from bascule.kernel.ports import answers, holder
@@ -42,7 +43,7 @@ from bascule.model.thing import Rule, Thing
 from bascule.wire import rtnetlink
 from bascule.wire.rtstate import LinkState
 
-GROUP = 0x0BA50000
+GROUP = GROUPS[0]
 """By the link group we know our links.  The trash is the next one, so groups of engines are even."""
 OURS_ALONE = ("macvlan", "ipvlan", "vxlan")
 """Kinds of links of the host's on which nobody else has routes or entries."""
@@ -164,8 +165,10 @@ class LinuxKernel:
         swept = list(map(str, secret))
         # The host's last: the other end of a pair is known by its pair, and has routes that would be in the way.
         gone = self._swept("", wanted)
+        home = Survey(self._places).links("").values()
+        kept_pairs = {(s.parent, s.index) for s in home if s.kind == "veth" and ("", s.name) in wanted}
         for path in sorted(paths | {ns for ns, _ in wanted if ns}):
-            swept += self._sweep_links(path, self._swept(path, wanted, gone))
+            swept += self._sweep_links(path, self._swept(path, wanted, gone, kept_pairs))
         swept = self._sweep_links("", gone) + swept + self._sweep_entries(kept)
         for file in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
             if str(file) not in paths:
@@ -173,9 +176,15 @@ class LinuxKernel:
                 swept.append(str(file))
         return swept
 
-    def _swept(self, path: str, wanted: Collection[Name], pairs: Collection[LinkState] = ()) -> list[LinkState]:
-        """The links at *path* that are ours, and in *wanted* under no name, or the other ends of *pairs*; with what
-        is in the trash already."""
+    def _swept(
+        self,
+        path: str,
+        wanted: Collection[Name],
+        pairs: Collection[LinkState] = (),
+        kept: Collection[tuple[int, int]] = (),
+    ) -> list[LinkState]:
+        """The links at *path* that are ours, and in *wanted* under no name nor the other ends of *kept*, or the
+        other ends of *pairs*; with what is in the trash already."""
         ends = {(state.parent, state.index) for state in pairs if state.kind == "veth"}
         try:
             states = Survey(self._places).links(path).values()
@@ -185,7 +194,11 @@ class LinuxKernel:
             state
             for state in states
             if state.group in self._trash.groups
-            or (state.group == self._group and (path, state.name) not in wanted)
+            or (
+                state.group == self._group
+                and (path, state.name) not in wanted
+                and (state.index, state.parent) not in kept
+            )
             or (state.kind == "veth" and (state.index, state.parent) in ends)
         ]
 
@@ -321,8 +334,8 @@ class LinuxKernel:
 
     # ---- the firewall
 
-    def guard(self, rules: Sequence[Rule]) -> None:
-        self._firewall.guard(rules)
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
+        self._firewall.guard(rules, former)
         journal.loaded(rules)
 
     def foreign_drops(self) -> list[str]:

@@ -71,6 +71,8 @@ class Chain:
 
 
 Row = tuple[str, str]
+# The link groups of engines: each has an even one of its own for its links, and the odd one above for its trash.
+GROUPS = range(0x0BA5_0000, 0x0BA6_0000)
 # A bit that others are not known to use (Kubernetes has 0x4000 and 0x8000, Tailscale 0xff0000, Docker none).
 MARK = 0x1000_0000
 
@@ -190,7 +192,9 @@ def _nat_chains() -> Iterator[Chain]:
     )
 
 
-CLOSED = "meta nfproto $proto meta nfproto @closed iifname . iifname != @hairpin_$ip drop"
+# What comes from or goes to another engine's network is judged by its own rules, and not here.
+_NOBODYS = f"iifgroup != {GROUPS[0]}-{GROUPS[-1]} oifgroup != {GROUPS[0]}-{GROUPS[-1]}"
+CLOSED = f"meta nfproto $proto meta nfproto @closed iifname . iifname != @hairpin_$ip {_NOBODYS} drop"
 
 
 def _forward_chains() -> Iterator[Chain]:
@@ -335,6 +339,16 @@ def ruleset(table: str, elements: Iterable[Element], leftovers: Iterable[Leftove
         out.append(f"table {family} {table} {{\n{_chains(family)}\n}}")
     out += [element_line(table, element) for element in elements]
     return "\n".join(out) + "\n"
+
+
+def without_table(table: str) -> str:
+    """Text after which there is none of this name, whether there was one or not."""
+    return "".join(f"add table {family} {table}\ndelete table {family} {table}\n" for family in TABLES)
+
+
+def renamed(text: str, table: str, other: str) -> str:
+    """The *text* of chains and sets of *table*, for *other*."""
+    return re.sub(rf"^((?:add chain|table) \w+) {re.escape(table)}(?= )", rf"\1 {other}", text, flags=re.MULTILINE)
 
 
 def _named_as_ours(leftover: Leftover) -> bool:

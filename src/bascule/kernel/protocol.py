@@ -22,6 +22,7 @@ class Kernel(Protocol):
 
         A refusal does not stop the ones behind it: `apply.bring_up` takes back what was made.  Elements of the
         firewall go in one transaction.  A thing that already holds, with the same values, is "held".
+        A link of ours that has another MTU or MAC, is down or out of its bridge is set right, and "made".
         """
         ...
 
@@ -34,7 +35,8 @@ class Kernel(Protocol):
         ...
 
     def missing(self, things: Sequence[Thing]) -> list[Thing]:
-        """Those of *things* that do not hold, in order."""
+        """Those of *things* that do not hold, in order.  Of a link in a namespace of its own the MTU and the MAC,
+        and of a pair's end there the name, are the business of whoever lives in it."""
         ...
 
     def as_made(self, things: Sequence[Thing]) -> list[Thing]:
@@ -63,11 +65,13 @@ class Kernel(Protocol):
         where it answers no pings.  It waits for seconds where less than *most* is answered."""
         ...
 
-    def guard(self, rules: Sequence[Rule]) -> None:
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
         """Replace the whole rule set and its elements by ours with exactly *rules*, in one transaction.
 
-        The administrator's chain keeps its rules.  From then on `add` and `remove` keep count, and when
-        somebody else flushes or changes the tables they are put back as they should be, whole.
+        The administrator's chain keeps its rules.  Tables of ours under *former* names go with the same, and their
+        administrator's rules come along where there were none; those that a living process has are left.  From
+        then on `add` and `remove` keep count, and when somebody else flushes or changes the tables they are put
+        back as they should be, whole.
         """
         ...
 
@@ -90,7 +94,8 @@ class Kernel(Protocol):
         ...
 
     def below(self, ns: str, link: str) -> int:
-        """The index of the host's link that *link* in the namespace at *ns* is made of; 0 where there is none."""
+        """The index of the host's link that *link* in the namespace at *ns* is made of, or whose far end it is; 0
+        where there is none."""
         ...
 
     def on_links(self, tell: Callable[[Collection[str]], None]) -> None:

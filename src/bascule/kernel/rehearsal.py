@@ -53,7 +53,7 @@ class Rehearsal:
     def reach(self, address: IPAddress, most: int) -> int:
         return self._kernel.reach(address, most)
 
-    def guard(self, rules: Sequence[Rule]) -> None:
+    def guard(self, rules: Sequence[Rule], former: Sequence[str] = ()) -> None:
         """The rule set is whole already."""
 
     def sweep(self, keep: Iterable[Thing]) -> list[str]:  # noqa: ARG002 -- the protocol's word

@@ -8,7 +8,7 @@ from typing import assert_never
 from bascule.kernel.adding import LINKS, Wired
 from bascule.kernel.place import Place, Places
 from bascule.kernel.route_socket import ALL_DONE
-from bascule.kernel.survey import kinds
+from bascule.kernel.survey import Survey, kinds
 from bascule.kernel.trash import Trash
 from bascule.model.errors import KernelError
 from bascule.model.links import Address, Fdb, Link, Neigh, Route, Up, Veth
@@ -97,7 +97,12 @@ class Removing:
             return  # It went with its namespace.
         peer = place.link(thing.peer)
         place.forgets(thing.peer)
-        if peer is not None and (peer.index, peer.parent) == (state.parent, state.index):
+        pair = (state.parent, state.index)
+        if peer is None or (peer.index, peer.parent) != pair:
+            # Whoever lives there may have given it another name.
+            there = Survey(self._places).links(thing.peer_ns).values()
+            peer = next((p for p in there if (p.index, p.parent) == pair), None)
+        if peer is not None:
             yield thing, place, self.away(peer)
 
     def away(self, state: LinkState) -> list[Request]:

@@ -117,13 +117,14 @@ class Survey:
                 assert_never(thing)
 
     def nearly(self, thing: Link, group: int) -> LinkState | None:
-        """The link of *group* that is *thing* but for being up and in its bridge."""
+        """The link of *group* that is *thing* but for what can be set: MTU, MAC, being up and in its bridge."""
         try:
             state = self.links(thing.ns).get(thing.name)
             if state is None or state.group != group or self.master(thing) < 0:
                 return None
-            put_back = replace(state, up=True, master=self.master(thing))
-            return state if self._link_holds(thing, put_back) else None
+            mtu, mac = settable(thing)
+            right = replace(state, up=True, master=self.master(thing), mtu=mtu or state.mtu, mac=mac or state.mac)
+            return state if self._link_holds(thing, right) else None
         except KernelError:
             return None
 
@@ -139,10 +140,11 @@ class Survey:
             case Veth():
                 return self._veth_holds(thing, state)
             case Macvlan():
-                own = _agrees(state, mtu=thing.mtu, mac=thing.mac)
+                own = bool(thing.ns) or _agrees(state, mtu=thing.mtu, mac=thing.mac)
                 return own and state.parent == self.index("", thing.parent)
             case Ipvlan():
-                return _agrees(state, mtu=thing.mtu) and state.parent == self.index("", thing.parent)
+                own = bool(thing.ns) or _agrees(state, mtu=thing.mtu)
+                return own and state.parent == self.index("", thing.parent)
             case Vlan():
                 return state.up and state.parent == self.index(thing.ns, thing.parent)
             case Vxlan():
@@ -156,15 +158,21 @@ class Survey:
                 assert_never(thing)
 
     def _veth_holds(self, thing: Veth, state: LinkState) -> bool:
-        peer = self.links(thing.peer_ns).get(thing.peer)
         return (
-            peer is not None
-            and (peer.index, peer.parent) == (state.parent, state.index)
-            and _agrees(peer, mtu=thing.mtu, mac=thing.mac)
+            self._peer_holds(thing, state)
             and _agrees(state, mtu=thing.mtu)
             and state.up
             and state.master == self.master(thing)
         )
+
+    def _peer_holds(self, thing: Veth, state: LinkState) -> bool:
+        """What a link is called in a namespace of its own, its MAC and MTU are the business of whoever is there:
+        with NET_ADMIN they change.  So there it is known by the pair alone."""
+        pair = (state.parent, state.index)
+        peer = next((p for p in self.links(thing.peer_ns).values() if (p.index, p.parent) == pair), None)
+        if peer is None or thing.peer_ns != thing.ns:
+            return peer is not None
+        return peer.name == thing.peer and _agrees(peer, mtu=thing.mtu, mac=thing.mac)
 
     def _route_holds(self, thing: Route) -> bool:
         index = self.index(thing.ns, thing.dev)
@@ -187,6 +195,11 @@ class Survey:
 
     def _forwarded_entries(self, path: str) -> frozenset[tuple[int, str, IPAddress | None]]:
         return frozenset((n.index, n.mac, n.address) for n in self.forwarding(path))
+
+
+def settable(thing: Link) -> tuple[int, str]:
+    """The MTU and the MAC that *thing* states of itself; 0 and "" for none.  A pair's MAC is its far end's."""
+    return getattr(thing, "mtu", 0), "" if isinstance(thing, Veth) else getattr(thing, "mac", "")
 
 
 def _agrees(state: LinkState, *, mtu: int = 0, mac: str = "") -> bool:

@@ -89,13 +89,14 @@ class Tables:
         self._user = ""
         self.portid = self._raw.portid
 
-    def load(self, elements: Iterable[Element]) -> int:
+    def load(self, elements: Iterable[Element], former: Iterable[str] = ()) -> int:
         """Exactly our rule set with exactly *elements*, in one transaction.
 
         The administrator's chain keeps its rules, and has its last seen ones again where it was lost.  The
-        generation that this made, or 0 where others changed something meanwhile.
+        generation that this made, or 0 where others changed something meanwhile.  Tables under *former* names go.
         """
         elements = tuple(elements)
+        gone = "".join(nft.without_table(name) for name in former)
         listed = self._listed()
         lost = not any(x.kind == "chain" and x.name == nft.USER for x in self._listed(user=True))
         strangers = tuple(_leftover(x) for x in listed if not _is_ours(x))
@@ -108,7 +109,7 @@ class Tables:
         before = self._raw.generation()
         for leftovers, text in tries:
             try:
-                self._nft.run(nft.ruleset(self.table, elements, leftovers, text), what)
+                self._nft.run(nft.ruleset(self.table, elements, leftovers, text) + gone, what)
                 break
             except KernelError as refused:
                 refusal = refused
@@ -121,6 +122,20 @@ class Tables:
         alone = generation == before + 1
         self._shape = shape if alone else None
         return generation if alone else 0
+
+    def inherit(self, former: str) -> bool:
+        """Remember the administrator's chains in the tables *former* as if they had been in ours, where nothing is
+        known of ours.  False where another process has those tables."""
+        other = Tables(former)
+        try:
+            other.keep_translating()
+            other.remember_user()
+        except Failed:
+            return False
+        finally:
+            other.close()
+        self._user = self._user or nft.renamed(other._user, former, self.table)
+        return True
 
     def keep_translating(self) -> None:
         """Whoever flushes the rule set, connections that are translated run on: one empty chain stays, in a table

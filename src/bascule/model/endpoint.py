@@ -92,6 +92,8 @@ class Endpoint:
     reaches: tuple[tuple[IPAddress, Proto, int], ...] = ()
     """What this one may open on *linked* where the network's containers are kept apart: their exposed ports."""
     spec: EndpointSpec = field(default_factory=EndpointSpec)
+    mtu: int = 0
+    """Where its network had another when it came; 0: as the network's."""
     leases: tuple[Lease, ...] = ()
     """Where the addresses are from, on a network whose addresses DHCP servers give: one a family at most."""
 

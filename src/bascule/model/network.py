@@ -90,6 +90,8 @@ class Network:
     """The link was there before us (an existing bridge named by an option) and stays when the network goes."""
     closes: tuple[Family, ...] = ()
     """Of the default bridge: the families that this host forwards only because we made it, and so only for us."""
+    left: tuple[str, ...] = ()
+    """Of the default bridge: the firewall's tables under the names of bridges it was before, which are to go."""
     tunnel: Tunnel | None = None
     """Of an overlay network: how it reaches other hosts."""
 

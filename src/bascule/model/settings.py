@@ -28,6 +28,11 @@ DEFAULT_POOLS: tuple[AddressPool, ...] = (
 GLOBAL_POOLS: tuple[AddressPool, ...] = (AddressPool(IPv4Network("10.0.0.0/8"), 24),)
 
 
+def table(bridge: str) -> str:
+    """What the nft tables of an engine are called: `bascule`, or with its *bridge*'s name where it is another."""
+    return "bascule" if bridge == "bascule0" else f"bascule-{bridge}"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Paths are absolute.  *data_root* survives a reboot, *exec_root* need not."""
@@ -56,5 +61,5 @@ class Settings:
 
     @property
     def table(self) -> str:
-        """The nft tables' name: `bascule`, or with the bridge's name for a second engine on the host."""
-        return "bascule" if self.bridge == "bascule0" else f"bascule-{self.bridge}"
+        """The nft tables' name."""
+        return table(self.bridge)
