@@ -61,9 +61,9 @@ def rogue(given: Given, theirs: list[str]) -> None:
 
 
 def host(given: Given) -> list[str]:
-    """The second host's links, but for those on their way out."""
-    lines = given.wire.sh("two", "ip -br link").splitlines()
-    return [line for line in lines if not line.startswith("gone-")]
+    """The second host's links and their MACs, but for those on their way out."""
+    lines = [line.split() for line in given.wire.sh("two", "ip -br link").splitlines()]
+    return [f"{name} {mac}" for name, _, mac, *_ in lines if not name.startswith("gone-")]
 
 
 WRONG = {
