@@ -48,8 +48,8 @@ Name = tuple[str, str]
 """A link: the path of its namespace, and its name there."""
 
 TRIES = 4
-PARENT_PAUSE = 0.05
-"""Seconds: a namespace's links are gone 15 to 40 ms after it was dropped."""
+PARENT_PAUSE, PARENT_PAUSES = 0.05, 20
+"""Seconds, and how often: a namespace's links are gone 15 to 40 ms after it was dropped, later on a busy host."""
 OURS = 1 << 20
 """Links that we make have indexes from here on; the kernel counts from 1."""
 
@@ -94,15 +94,17 @@ class Adding:
         self._planned: dict[Name, int] = {}
         self._looked_up: set[Name] = set()
         self._refreshed: set[Name] = set()
+        self._pauses = 0
         self._stand_in = False
         """This kernel has no dummy links."""
 
     def outcomes(self) -> list[Outcome]:
         """Ask until each thing has its outcome."""
-        for attempt in range(TRIES):
-            self._round(last=attempt == TRIES - 1)
-            if len(self._outcomes) == len(self._run):
-                break
+        tried = 0
+        while len(self._outcomes) < len(self._run):
+            tried += 1
+            # A pause for a parent is a try of its own.
+            self._round(last=tried >= TRIES + min(self._pauses, PARENT_PAUSES))
         return [self._outcomes[i] for i in range(len(self._run))]
 
     def _see_who_is_up(self) -> None:
@@ -200,6 +202,7 @@ class Adding:
             return True
         if isinstance(thing, Macvlan | Ipvlan) and answer.errno in self._parent_is_busy(thing):
             # Links of a namespace that was dropped are on it until the kernel's own worker has come by.
+            self._pauses += 1
             time.sleep(PARENT_PAUSE)
             return True
         if isinstance(thing, LINKS) and answer.errno in (errno.EEXIST, errno.EBUSY):
