@@ -7,20 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.boxes import QUICK, entries, everybody, found, knows, one_on_each, reaches
+from tests.cluster.boxes import entries, everybody, found, knows, one_on_each, reaches
 from tests.cluster.daemons import HOSTS, Cluster, Container, command
 from tests.cluster.streams import Talk
 from tests.etcd_server import ETCD, REASON
 from tests.root.ground import Refused, until
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("etcd"), *QUICK) as made:
-        made.enter()
-        yield made
 
 
 @pytest.fixture

@@ -2,22 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.cluster.hosts import Host, until
-from tests.etcd_server import ETCD, REASON, Member, members
+from tests.etcd_server import ETCD, REASON, Member
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 PLAIN = "packets of its MTU, 1450, are too large for host3 (link with MTU 1400): 1350 would fit"
 SEALED = "packets of its MTU, 1370, are too large for host3 (link with MTU 1400): 1270 would fit"
-
-
-@pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[Member]:
-    (member,) = members(tmp_path, 1)
-    yield member
-    member.kill()
 
 
 @pytest.fixture

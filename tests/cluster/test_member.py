@@ -1,12 +1,10 @@
 """Several hosts as one, on a real etcd: what each knows of the others, and what is left when somebody goes."""
 
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.cluster.hosts import Host, until
-from tests.etcd_server import ETCD, REASON, Member, members
+from tests.etcd_server import ETCD, REASON, Member
 
 from bascule.cluster import told
 from bascule.model.addresses import ip_address, ip_network
@@ -17,26 +15,6 @@ from bascule.store.etcdclient import Access, Etcd
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 _count = itertools.count()
-
-
-@pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[Member]:
-    (member,) = members(tmp_path, 1)
-    yield member
-    member.kill()
-
-
-@pytest.fixture
-def hosts(etcd: Member) -> Iterator[list[Host]]:
-    """Three, the first of which founded the cluster."""
-    made = [Host(number, etcd.url) for number in (1, 2, 3)]
-    try:
-        for host in made:
-            host.enter(found=host is made[0])
-        yield made
-    finally:
-        for host in made:
-            host.stop()
 
 
 def verified(hosts: list[Host]) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.boxes import QUICK, entries, everybody, found, knows, one_on_each, reaches
+from tests.cluster.boxes import entries, everybody, found, knows, one_on_each, reaches
 from tests.cluster.daemons import Cluster, Container
 from tests.cluster.streams import Talk
 from tests.etcd_server import ETCD, REASON
@@ -19,13 +19,6 @@ ANSWERS = "tcp sport { 2379, 2380 }"
 TWO, THREE = "192.0.2.2", "192.0.2.3"
 # Longer than after which a host that is gone is down.
 LONG = 6.0
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("etcd"), *QUICK) as made:
-        made.enter()
-        yield made
 
 
 @pytest.fixture

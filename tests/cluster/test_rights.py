@@ -193,18 +193,6 @@ def etcd(tmp_path: Path) -> Iterator[Member]:
     made.kill()
 
 
-@pytest.fixture
-def hosts(etcd: Member) -> Iterator[list[Host]]:
-    made = [Host(number, etcd.url) for number in (1, 2, 3)]
-    try:
-        for host in made:
-            host.enter(found=host is made[0])
-        yield made
-    finally:
-        for host in made:
-            host.stop()
-
-
 def me(host: Host) -> str:
     return host.engine.store.all(Membership)[0].id
 

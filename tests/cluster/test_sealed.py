@@ -3,11 +3,10 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tests.cluster.hosts import Host, until
-from tests.etcd_server import ETCD, REASON, Member, members
+from tests.etcd_server import ETCD, REASON, Member
 
 from bascule.cluster import keys
 from bascule.drivers import sealed
@@ -21,13 +20,6 @@ from bascule.store.etcdclient import Access, Etcd
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 CLOSED = "nft add element inet bascule sealed '{ 0x1000 }'"
-
-
-@pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[Member]:
-    (member,) = members(tmp_path, 1)
-    yield member
-    member.kill()
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.cluster.hosts import Host, until
-from tests.cluster.test_member import etcd, hosts, verified
+from tests.cluster.test_member import verified
 from tests.etcd_server import ETCD, REASON, Member
 
 from bascule.model.errors import BasculeError, Conflict
 from bascule.model.service import Service
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
-__all__ = ["etcd", "hosts"]
 
 
 def services(host: Host) -> list[str]:

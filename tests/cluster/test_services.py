@@ -10,6 +10,7 @@ from itertools import product
 from typing import Self
 
 import pytest
+from tests.cluster.boxes import QUICK
 from tests.cluster.daemons import HOSTS, Cluster, Container, command, docker
 from tests.etcd_server import ETCD, REASON
 from tests.root.ground import Inside, Refused, until
@@ -19,7 +20,6 @@ from bascule.model.addresses import ip_address
 from bascule.wire.dns import A, query, read_message, to_wire
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
-QUICK = ("--cluster-lease=2", "--cluster-grace=1")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from bascule.model.addresses import (
     unspecified,
 )
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import Away, Failed, Forbidden, Invalid
+from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.names import check_link_name, link_name, parse_mac, short
 from bascule.model.network import Network, NetworkSpec, Pool
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -109,7 +109,6 @@ class Decisions:
             pools = self.subnets.pools(
                 _with_families(spec), chosen, "local", adopted, predefined=True, but=old, stays=stays
             )
-            self.subnets.forget(old.id)
         return replace(old, options=spec.options, asked=spec.pools, link=link, adopted=adopted, pools=pools)
 
     def _configured(self, spec: NetworkSpec) -> NetworkSpec:
@@ -246,11 +245,11 @@ class Decisions:
         )
 
     def _check_segment(self, net: Network, chosen: Chosen, spec: EndpointSpec) -> None:
-        """Raise Away, or Failed, for what the kernel would refuse of an endpoint on a parent."""
+        """Raise Failed for what the kernel would refuse of an endpoint on a parent."""
         if not stands(net):
             return
         if why := self.away(net):
-            raise Away(f"network {net.name}: parent {why}")
+            raise Failed(f"network {net.name}: parent {why}")
         there = self.intent.endpoints(network=net.id)
         if chosen.single and there:
             raise Failed(f"network {net.name}: {net.link} is passed through to {there[0].name}, and to one only")

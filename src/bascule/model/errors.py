@@ -44,10 +44,6 @@ class Failed(BasculeError):
     status = 500
 
 
-class Away(Failed):
-    """A link that the thing stands on is away, and may come back."""
-
-
 class NotImplementedHere(BasculeError):
     """Docker has it, Bascule does not (yet); the message says which."""
 
