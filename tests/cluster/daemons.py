@@ -186,7 +186,7 @@ class Cluster:
         self.cut(host)
         daemon.kill()
         self.store[host].kill()
-        for pid in [*daemon.processes(), *pids]:
+        for pid in [*daemon.processes(), *self._at(host), *pids]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for mount in daemon.mounts():
@@ -194,6 +194,15 @@ class Cluster:
         shutil.rmtree(daemon.directory / "run")
         links = "ip -o link | cut -d: -f2 | cut -d@ -f1 | grep -v -w -e lo -e eth0"
         self.wire.sh(host, f"nft flush ruleset; for l in $({links}); do ip link del $l || true; done")
+
+    def _at(self, host: str) -> list[int]:
+        """Processes in the host's own namespace: the resolver, whose words do not say whose it is."""
+        inode, found = os.stat(self.wire.path(host)).st_ino, []
+        for entry in os.listdir("/proc"):
+            with suppress(OSError):
+                if entry.isdigit() and os.stat(f"/proc/{entry}/ns/net").st_ino == inode:
+                    found.append(int(entry))
+        return found
 
     def restore_power(self, host: str) -> None:
         self.mend(host)
