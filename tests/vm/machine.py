@@ -129,6 +129,11 @@ class Machine:
             self.member.close()
         self.engine.prune(lambda _: True)
         self.engine.kernel.settle()
+        # The kernel's worker takes namespaces in the order in which they were dropped: after this one none is left.
+        self.sh(
+            "ip netns add last\nip link add last type veth peer name end netns last\nip netns del last\n"
+            "while [ -e /sys/class/net/last ]; do :; done"
+        )
 
     def close(self) -> None:
         self.clear()
