@@ -478,9 +478,26 @@ def test_with_certificates_only_their_holders_are_served(tmp_path: Path) -> None
             Etcd(stranger).list("/net/")
     assert [item.key for item in ours.list("/net/").items] == ["/net/network/a"]
     ours.close()
+    renewed(tmp_path, member.url)
     member.kill()
     with pytest.raises(Invalid, match="certificates of the cluster store"):
         Etcd(Access((member.url,), ca=f"{tmp_path}/nothing.pem"))
+
+
+def renewed(home: Path, url: str) -> None:
+    """Who began with a certificate that does not do is served as soon as a good one is in its place."""
+    good = (home / "client.pem").read_text(), (home / "client.key").read_text()
+    strange = home / "strange"
+    strange.mkdir()
+    certify(strange)
+    cert, key = (strange / name for name in ("client.pem", "client.key"))
+    ours = Etcd(Access((url,), ca=str(home / "ca.pem"), cert=str(cert), key=str(key), deadline=0.5))
+    with pytest.raises(Unavailable):
+        ours.list("/net/")
+    for path, text in zip((cert, key), good, strict=True):
+        path.write_text(text)
+    assert eventually(lambda: _answers(ours))
+    ours.close()
 
 
 @needs_etcd

@@ -264,6 +264,8 @@ class Etcd:
                     # A token says at which revision of the log it was given, and etcd waits for that: one that
                     # lost its data in silence.
                     self._forget(sent.get("Authorization", ""))
+                if isinstance(error, ssl.SSLError):
+                    self._read_certificates()
                 doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
                 why = told(error, peer=server[0])
                 self._next(server)
@@ -281,6 +283,16 @@ class Etcd:
         if secure:
             return server, http.client.HTTPSConnection(host, port, timeout=_TRY, context=tls)
         return server, http.client.HTTPConnection(host, port, timeout=_TRY)
+
+    def _read_certificates(self) -> None:
+        """They may be others than they were, when the ones that we have do not do any more."""
+        try:
+            tls = _context(self._access)
+        except Invalid:
+            # They are just being written, or are gone: those that we have must do.
+            return
+        with self._lock:
+            self._tls = tls
 
     def _keep(self, server: Server, connection: http.client.HTTPConnection) -> None:
         with self._lock:
