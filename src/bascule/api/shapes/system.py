@@ -13,7 +13,7 @@ from bascule.model.errors import Invalid
 
 API = (1, 50)
 API_MIN = (1, 24)
-NETWORKS = ("bridge", "host", "null")
+NETWORKS = ("bridge", "host", "ipvlan", "macvlan", "null", "overlay")
 
 
 @dataclass(frozen=True, slots=True)
