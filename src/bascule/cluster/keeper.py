@@ -110,10 +110,20 @@ class Keeper:
 
     def may_leave(self, others: int) -> None:
         """Raises Conflict where *others* would be left without a store."""
-        if self._server is not None and others and len(peers.endpoints(peers.listed(self._etcd))) == 1:
+        if self._server is None or not others:
+            return
+        own = url(self._me.address, CLIENT)
+        left = [at for at in peers.endpoints(peers.listed(self._etcd)) if at != own]
+        if not left:
             raise Conflict(
                 "this host has the only member of the cluster's store, and there are other hosts in the cluster."
                 " Let them leave first, or use --force."
+            )
+        there = sum(returning.answers(self._home, self._me, at) for at in left)
+        if there <= len(left) // 2:
+            raise Conflict(
+                f"without this host {there} of {len(left)} members of the cluster's store would answer, which is no"
+                " majority. Start the others first, or use --force."
             )
 
     def revive(self, nodes: Sequence[str]) -> StoreAccess:
@@ -136,6 +146,19 @@ class Keeper:
                 self._home, self._me, server, nodes, lambda: self._closing.wait(_TICK / 10)
             )
             self._reach(self._home.access(url(self._me.address, CLIENT)))
+
+    def expel(self, node: Node) -> StoreAccess:
+        """The store has no member of *node*'s and knows no such user; how all of it is written.  Raises Conflict on
+        a host that has no member of it, Failed, Unavailable."""
+        if not self._home.signs():
+            raise Conflict(
+                "this host has no member of the cluster's store: remove the node on one that has,"
+                f" {' or '.join(self._doors())}"
+            )
+        # First its rights: who comes back would make itself a member again.
+        rights.dismiss(self._etcd, node.id)
+        peers.withdraw(self._home, self._me.store.endpoints, node.address)
+        return self._asked(self._me.store)
 
     def may_move(self) -> None:
         """Raises Conflict where others know this host's address as that of the store."""

@@ -34,11 +34,15 @@ class Lease:
         return time.monotonic() - self._renewed < self._seconds
 
     def close(self, *, revoke: bool = False) -> None:
-        """No more signs.  *revoke*: the record goes at once."""
+        """No more signs.  *revoke*: the record goes at once, where the store answers."""
         self._closing.set()
         self._thread.join()
         if revoke and self._lease:
-            self._etcd.revoke(self._lease)
+            try:
+                self._etcd.revoke(self._lease)
+            except BasculeError as refusal:
+                # It ends by itself.
+                log.warning("cannot tell the cluster that this host does not live: %s", refusal)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -47,6 +47,11 @@ def best(home: Home, me: Membership) -> Seen | None:
     return max(found, key=lambda one: (one.era, one.endpoint == own), default=None)
 
 
+def answers(home: Home, me: Membership, at: str) -> bool:
+    """Whether the member at *at* is there and one of the cluster's store."""
+    return _ask(home, me, at) is not None
+
+
 def _ask(home: Home, me: Membership, at: str) -> Seen | None:
     etcd = Etcd(replace(access(home.access(at)), deadline=_WORD))
     try:

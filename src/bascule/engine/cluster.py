@@ -125,6 +125,11 @@ class Cluster(Protocol):
 
     def status(self) -> Status: ...
 
+    def remove(self, node: str, *, force: bool = False) -> None:
+        """The node with this id is none of the cluster any more, and what it had is anybody's.  Raises Conflict
+        where it is this one, or is not down; *force*: only where it is this one.  NotFound, Unavailable."""
+        ...
+
     def move(self, address: IPAddress) -> None:
         """This host's tunnels end at *address*, and others know.  Raises Failed where no link of the host has it,
         Conflict, Unavailable."""
@@ -181,6 +186,9 @@ class NoCluster:
         raise Unavailable(NOT_IN)
 
     def status(self) -> Status:
+        raise Unavailable(NOT_IN)
+
+    def remove(self, node: str, *, force: bool = False) -> None:
         raise Unavailable(NOT_IN)
 
     def move(self, address: IPAddress) -> None:
