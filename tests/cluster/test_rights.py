@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,30 @@ def test_s18_what_a_node_tells_of_another_is_not_believed(etcd: Member, hosts: l
     assert three.known("web") == f"{both}, c 10.1.0.9, d 10.1.0.16"
     rogue.transact({}, [*lies, f"{keys.told(net.id)}nobody"])
     until(lambda: clean(hosts), lambda: str([h.engine.cluster.verify() for h in hosts]))
+    rogue.close()
+
+
+def test_s18_what_a_node_says_of_itself_wrongly_stops_nobody(etcd: Member, hosts: list[Host]) -> None:
+    one, two, three = hosts
+    net = one.network("web", "10.1.0.0/24")
+    until(lambda: all(h.overlays() == ["web"] for h in hosts))
+    rogue = Etcd(Access((etcd.url,)))
+    victim = next(seen.node for seen in one.engine.cluster.nodes() if seen.node.id == me(two))
+    stolen = replace(victim, address=three.address)
+    for lie in (encode(stolen), "{", '"x"', '{"id": 7}'):
+        rogue.transact({keys.node(me(three)): lie, keys.alive(me(three)): lie})
+        rogue.transact({f"{keys.blocks(me(three), net.id)}{name}": lie for name in ("x", "10.1.0.9_28", "7_7_7")})
+    one.box("a", "web")
+    two.box("b", "web")
+    until(lambda: one.known("web") == two.known("web") == "a 10.1.0.2, b 10.1.0.8")
+    two.network("more")
+    until(lambda: one.overlays() == ["more", "web"])
+    assert [s.node for s in one.engine.cluster.nodes() if s.node.id == me(two)] == [victim]
+    four = Host(4, etcd.url)
+    four.enter()
+    until(lambda: four.overlays() == ["more", "web"])
+    four.engine.remove("more")
+    four.stop()
     rogue.close()
 
 

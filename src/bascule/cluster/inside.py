@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Protocol
 
 from bascule.cluster import audit, keys, rights, sealing
-from bascule.cluster.commons import Timing, access
+from bascule.cluster.commons import Timing, access, known_nodes
 from bascule.cluster.leaving import removable, take_out
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Ledger, Membership, Node, Seal, StoreAccess
-from bascule.model.codec import decode, encode
+from bascule.model.codec import encode
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import BasculeError, Conflict, Failed, Unavailable
 from bascule.model.network import Network
@@ -261,7 +261,7 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
     while True:
         # The ledger first: who comes between the two has raised it.
         known = {item.key: item.revision for item in etcd.list(f"{keys.SHARED}ledger/").items}
-        nodes = [decode(Node, item.value) for item in etcd.list(keys.NODES).items]
+        nodes = known_nodes(etcd)
         same = next((n for n in nodes if me.id == n.id or me.name == n.name or me.address == n.address), None)
         if same is not None:
             user = f", as user {me.store.user} of the store" if same.id == me.id else ""

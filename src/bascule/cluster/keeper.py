@@ -17,7 +17,7 @@ from threading import Event, Lock, Thread
 from urllib.parse import urlsplit
 
 from bascule.cluster import authority, keys, peers, returning, rights
-from bascule.cluster.commons import access
+from bascule.cluster.commons import access, known_nodes
 from bascule.cluster.door import Body, Door, text
 from bascule.cluster.etcd import Server
 from bascule.cluster.home import CLIENT, KEEPERS, Home, url
@@ -26,7 +26,6 @@ from bascule.cluster.token import Token
 from bascule.engine.cluster import Invitation
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Membership, Node, StoreAccess
-from bascule.model.codec import decode
 from bascule.model.errors import BasculeError, Conflict, Forbidden, Invalid, Unavailable
 from bascule.store.etcdclient import Etcd
 
@@ -334,4 +333,4 @@ class Keeper:
         return None
 
     def _nodes(self) -> list[Node]:
-        return [decode(Node, item.value) for item in self._etcd.list(keys.NODES).items]
+        return known_nodes(self._etcd)
