@@ -224,6 +224,7 @@ def test_a_host_that_is_gone_for_good_is_removed_with_its_member_of_the_store(ow
     three.start()
     until(lambda: "it knows no user" in three.ask("GET", "/cluster")["Trouble"])
     assert own.voices() == ["one", "two"]
+    until(lambda: "its member of the store is stopped" in three.said() and not own.etcd("three"))
     three.ask("POST", "/cluster/leave?force=1")
     three.sweep()
     assert own.etcd("three") == 0

@@ -6,10 +6,10 @@ import pytest
 from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member
 
-from bascule.cluster import told
+from bascule.cluster import keys, told
 from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
-from bascule.model.errors import BasculeError
+from bascule.model.errors import BasculeError, Conflict
 from bascule.model.network import Network
 from bascule.store.etcdclient import Access, Etcd
 
@@ -279,3 +279,19 @@ def lie(
     store.commit(put=[lie])
     store.close()
     etcd.close()
+
+
+def test_a_store_that_is_another_clusters_by_now_is_not_rebuilt(etcd: Member, hosts: list[Host]) -> None:
+    everything = Etcd(Access((etcd.url,)))
+    everything.transact({}, [item.key for item in everything.list(keys.ROOT).items])
+    four = Host(4, etcd.url)
+    four.enter(found=True)
+    before = everything.list(keys.ROOT).items
+    with pytest.raises(Conflict, match="the cluster's store is another cluster's now"):
+        hosts[0].engine.cluster.rebuild()
+    assert {item.key: item.value for item in everything.list(keys.ROOT).items} == {
+        item.key: item.value for item in before
+    }
+    until(lambda: "it is not the store that it was" in hosts[1].engine.cluster.status().store)
+    four.stop()
+    everything.close()

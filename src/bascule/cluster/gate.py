@@ -123,6 +123,9 @@ class Gate:
     def remove(self, node: str, *, force: bool = False) -> None:
         self._now.remove(node, force=force)
 
+    def trouble(self) -> str:
+        return self._now.trouble()
+
     def move(self, address: IPAddress) -> None:
         self._now.move(address)
 

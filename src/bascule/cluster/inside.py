@@ -177,6 +177,9 @@ class Inside:
         warnings = tuple(f"network {name}: {why}" for name, why in said if why)
         return Status(self.me, self._member.trouble, len(self._member.following()), warnings)
 
+    def trouble(self) -> str:
+        return self._member.trouble
+
     def remove(self, node: str, *, force: bool = False) -> None:
         common = self._member.common()
         common.shared.refresh()

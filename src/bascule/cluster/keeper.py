@@ -57,6 +57,7 @@ class Keeper:
         self._learner: tuple[str, float] = ("", 0.0)
         self._tending = Lock()
         self._done: dict[float, float] = {}
+        self._removed = False
         self._said = ""
         self._server: Server | None = None
         self._door: Door | None = None
@@ -230,8 +231,9 @@ class Keeper:
     def _start(self) -> None:
         if self._server is None and (part := self._home.part()) is not None:
             self._server = Server(self._home, part)
-        if self._server is None or returning.lost(self._home):
-            # What a member without its data would begin is another store than that of the others.
+        if self._server is None or self._removed or returning.lost(self._home):
+            # What a member without its data would begin is another store than that of the others; and one that
+            # they removed ends as soon as it begins.
             pass
         elif self._server.ensure():
             log.info("etcd was started, pid %d", self._server.pid)
@@ -261,6 +263,10 @@ class Keeper:
         if keys.IDENTITY not in there:
             # It is being rebuilt, and its nodes are on their way.
             return
+        removed, self._removed = self._removed, keys.node(self._me.id) not in there
+        if self._removed and not removed and self._server is not None:
+            log.warning("this node was removed from the cluster: its member of the store is stopped")
+            self._server.stop()
         coming = {ident for ident in users if f"{keys.ADMITTED}{ident}" in there}
         nodes = {ident for ident in users if keys.node(ident) in there}
         for ident in coming & nodes:
