@@ -295,3 +295,17 @@ def test_a_store_that_is_another_clusters_by_now_is_not_rebuilt(etcd: Member, ho
     until(lambda: "it is not the store that it was" in hosts[1].engine.cluster.status().store)
     four.stop()
     everything.close()
+
+
+def test_a_store_that_does_not_answer_is_told_before_anybody_is_suspected(etcd: Member) -> None:
+    one = Host(1, etcd.url, lease=9)
+    one.enter(found=True)
+    until(lambda: state(one, "host1") == "ready" and one.engine.cluster.status().store == "")
+    etcd.kill()
+    until(lambda: "cluster store" in one.engine.cluster.status().store)
+    # Nobody is unknown yet.
+    assert state(one, "host1") == "ready"
+    etcd.start()
+    etcd.wait()
+    until(lambda: one.engine.cluster.status().store == "")
+    one.stop()

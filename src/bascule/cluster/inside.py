@@ -175,10 +175,15 @@ class Inside:
     def status(self) -> Status:
         said = [(net.name, self._shared.misfit(net)) for net in self._shared.networks()]
         warnings = tuple(f"network {name}: {why}" for name, why in said if why)
-        return Status(self.me, self._member.trouble, len(self._member.following()), warnings)
+        return Status(self.me, self.trouble(), len(self._member.following()), warnings)
 
     def trouble(self) -> str:
-        return self._member.trouble
+        said = self._member.trouble
+        try:
+            # It asks more often than a turn has anything to ask.
+            return said or self._member.reached().lease.trouble
+        except Unavailable:
+            return said
 
     def remove(self, node: str, *, force: bool = False) -> None:
         common = self._member.common()

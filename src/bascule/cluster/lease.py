@@ -24,6 +24,8 @@ class Lease:
         self._alive = alive
         self._seconds = seconds
         self._lease = 0
+        self.trouble = ""
+        """Why the last sign was not given, "" where it was."""
         self._renewed = time.monotonic()
         self._closing = Event()
         self._thread = Thread(target=self._run, name="cluster-lease", daemon=True)
@@ -49,9 +51,14 @@ class Lease:
             try:
                 self._renew()
             except BasculeError as refusal:
-                log.warning("cannot tell the cluster that this host lives: %s", refusal)
+                if str(refusal) != self.trouble:
+                    log.warning("cannot tell the cluster that this host lives: %s", refusal)
+                self.trouble = str(refusal)
                 self._closing.wait(min(1.0, self._seconds / 3))
             else:
+                if self.trouble:
+                    log.info("the cluster hears again that this host lives")
+                self.trouble = ""
                 self._closing.wait(self._seconds / 3)
 
     def _renew(self) -> None:
