@@ -286,6 +286,7 @@ def test_a_store_that_is_another_clusters_by_now_is_not_rebuilt(etcd: Member, ho
     everything.transact({}, [item.key for item in everything.list(keys.ROOT).items])
     four = Host(4, etcd.url)
     four.enter(found=True)
+    until(lambda: state(four, "host4") == "ready")
     before = everything.list(keys.ROOT).items
     with pytest.raises(Conflict, match="the cluster's store is another cluster's now"):
         hosts[0].engine.cluster.rebuild()
