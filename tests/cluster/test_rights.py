@@ -181,6 +181,30 @@ def test_a_store_that_lost_everything_knows_everybody_again(own: Own) -> None:
     assert own.verified() == ""
 
 
+def test_a_layout_that_nobody_had_rights_to_is_made_anew(own: Own) -> None:
+    own.network("one", "web", "10.50.0.0/24", hosts=BOTH)
+    one, two = (own.run(name, f"box-{name}", "web") for name in BOTH)
+    until(lambda: one.asks("box-two").startswith("NOERROR"))
+    # As it is for daemons of the next layout: nothing where they look, and rights to something else.
+    inside(own.wire.ns("one"), lambda: emptied(own))
+    told = own.daemons["one"].ask("POST", "/cluster/rebuild")
+    assert told == {"There": ["one", "two"], "Missing": []}
+    assert own.verified() == ""
+    assert two.asks("box-one") == f"NOERROR {one.addresses[0]}"
+    inside(own.wire.ns("two"), lambda: rogue(own))
+    for name in BOTH:
+        own.daemons[name].sweep()
+    assert own.verified() == ""
+
+
+def emptied(own: Own) -> None:
+    root = as_root(own)
+    root.transact({}, list(there(root)))
+    for name in [rights.MEMBER, *map(rights.role, rights.admitted(root))]:
+        root.auth("role/delete", {"role": name})
+    root.close()
+
+
 # ---- what rights cannot say
 
 

@@ -135,6 +135,9 @@ class Keeper:
             self._etcd.list(keys.IDENTITY)
         except Unavailable:
             self._stand_alone(self._server, nodes)
+        else:
+            # What rights they have may be to the keys of an earlier layout.
+            returning.let_in(self._home, self._me, nodes)
         return self._asked(self._me.store)
 
     def _stand_alone(self, server: Server, nodes: Sequence[str]) -> None:
