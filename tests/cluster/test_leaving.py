@@ -78,6 +78,7 @@ def test_a_removed_node_that_comes_back_is_none_and_says_so(hosts: list[Host]) -
     two.stop()
     two.start()
     until(lambda: "this node was removed from the cluster" in two.engine.cluster.status().store)
+    assert any("this node was removed from the cluster" in line for line in two.engine.cluster.verify())
     until(one.clean, lambda: str(one.engine.cluster.verify()))
     two.engine.cluster.leave(force=True)
     two.enter()

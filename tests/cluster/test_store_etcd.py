@@ -363,10 +363,20 @@ def test_a_server_that_is_not_there_is_told_by_the_deadline() -> None:
         EtcdStore(etcd, "/x/")
 
 
-@pytest.mark.parametrize("url", ["", "10.0.0.1:2379", "ftp://10.0.0.1", "http://", "https://a:b", "http://a/path"])
+@pytest.mark.parametrize(
+    "url", ["", "10.0.0.1:2379", "ftp://10.0.0.1", "http://", "https://a:b", "http://a/path", "http://[::1"]
+)
 def test_what_is_no_address_of_a_store_is_refused(url: str) -> None:
     with pytest.raises(Invalid, match="not an address like"):
         Etcd(Access((url,)))
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(
+        Invalid, match=r"^cluster store at 10\.0\.0\.1: user and password are not part of"
+    ) as refusal:
+        Etcd(Access(("https://node:secret@10.0.0.1:2379",)))
+    assert "secret" not in str(refusal.value)
 
 
 def _request(here: socket.socket) -> bytes:

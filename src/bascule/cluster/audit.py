@@ -12,7 +12,7 @@ from bascule.cluster.sealing import RING
 from bascule.cluster.services import holder
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Alive, Remote, Ring
-from bascule.model.errors import Unavailable
+from bascule.model.errors import BasculeError
 from bascule.model.network import Network
 from bascule.model.service import Service
 
@@ -24,7 +24,7 @@ def differences(member: Member) -> list[str]:
         common = member.common()
         for store in (common.shared, common.alive, *(one.records for one in member.following())):
             store.refresh()
-    except Unavailable as refusal:
+    except BasculeError as refusal:
         found.append(f"store: {refusal}")
     else:
         found += [*_shared(common, member.shared), *_blocks(common, member.shared), *_own(common, member.shared)]

@@ -359,11 +359,17 @@ def _context(access: Access) -> ssl.SSLContext | None:
 
 
 def _server(url: str) -> Server:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or 2379
     except ValueError:
-        port = 0
+        parts, port = urlsplit(""), 0
+    if "@" in parts.netloc:
+        # Not repeated: it may be logged, and is shown to whoever asks where the store is.
+        raise Invalid(
+            f"cluster store at {parts.hostname}: user and password are not part of the address, but told by"
+            " --cluster-store-user and --cluster-store-password-file"
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.path.strip("/"):
         raise Invalid(f"cluster store {url!r}: not an address like https://10.0.0.1:2379")
     return parts.hostname, port, parts.scheme == "https"
