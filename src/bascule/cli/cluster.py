@@ -199,7 +199,7 @@ COMMANDS = {
         leave,
         "[OPTIONS]",
         "Cease to be a member",
-        "    -f, --force   Also with containers on the cluster's networks, or where the store does not answer\n",
+        "    -f, --force   Also with containers on its networks, or where the store is away or needs this host\n",
         examples="bascule cluster leave",
     ),
     "cluster ls": Command(

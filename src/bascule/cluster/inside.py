@@ -24,6 +24,7 @@ from bascule.model.service import entry
 from bascule.store.etcdclient import Etcd
 
 log = logging.getLogger("bascule.cluster")
+_NOT_TOLD = 'the others are not told that this node leaves: say "bascule cluster rm --force %s" there: %s'
 
 
 class Keeping(Protocol):
@@ -146,7 +147,7 @@ class Inside:
         except BasculeError as refusal:
             if not force:
                 raise
-            log.warning("the cluster is not told that this node leaves it: %s", refusal)
+            log.warning(_NOT_TOLD, self.me.name, refusal)
             return False
         return True
 
@@ -159,7 +160,7 @@ class Inside:
             if not force:
                 self._member = Member(self._shared, self.me, self._timing)
                 raise
-            log.warning("the cluster is not told that this node leaves it: %s", refusal)
+            log.warning(_NOT_TOLD, self.me.name, refusal)
 
     def _reach(self, store: StoreAccess) -> None:
         self._member.reach(store)
