@@ -232,3 +232,24 @@ def test_a_host_that_is_gone_for_good_is_removed_with_its_member_of_the_store(ow
     own.settled()
     own.daemons["one"].ask("DELETE", "/networks/web")
     assert own.verified() == ""
+
+
+def test_a_host_whose_files_of_the_cluster_are_gone_starts_says_so_and_leaves(own: Own) -> None:
+    own.network("one", "web", "10.57.0.0/24")
+    kept = own.run("two", "kept", "web")
+    two = own.daemons["two"]
+    two.kill()
+    os.kill(own.etcd("two"), signal.SIGKILL)
+    shutil.rmtree(own.home("two"))
+    two.start()
+    until(lambda: "certificates of the cluster store" in two.ask("GET", "/cluster")["Trouble"])
+    assert kept.ping(kept.addresses[0]) == "1/1"
+    with pytest.raises(Refused, match=r"503.*certificates of the cluster store"):
+        two.ask("POST", "/cluster/move", {"Address": str(own.wire.address("two"))})
+    two.ask("POST", "/cluster/leave?force=1")
+    two.sweep()
+    own.daemons["one"].ask("DELETE", "/cluster/nodes/two?force=1")
+    own.join("two", own.token())
+    own.settled()
+    own.daemons["one"].ask("DELETE", "/networks/web")
+    assert own.verified() == ""

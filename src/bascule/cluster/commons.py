@@ -33,8 +33,9 @@ class Timing:
     turn: float = 3600.0
 
 
-def access(store: StoreAccess) -> Access:
-    return Access(store.endpoints, store.user, store.password, store.ca, store.cert, store.key)
+def access(store: StoreAccess, *, later: bool = False) -> Access:
+    """*later*: for who is a member, and goes on while files are not there."""
+    return Access(store.endpoints, store.user, store.password, store.ca, store.cert, store.key, later=later)
 
 
 def known_nodes(etcd: Etcd) -> list[Node]:

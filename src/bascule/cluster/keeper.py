@@ -64,7 +64,7 @@ class Keeper:
         self._renewal = Renewal(home, me.id, str(me.address), self._doors)
         # Before anybody reads the certificate: etcd, the door and our own end start with it.
         self._quietly(self._renewal.begin)
-        self._etcd = Etcd(access(self._asked(me.store)))
+        self._etcd = Etcd(access(self._asked(me.store), later=True))
         # Without a guard: there is but one cluster in a store of its own, and it may have to be rebuilt.
         self._quietly(self._start)
         self._thread = Thread(target=self._run, name="cluster-keeper", daemon=True)

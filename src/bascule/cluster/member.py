@@ -60,7 +60,7 @@ class Member:
         self._paths = Paths(shared, timing.repair, self._rethink)
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
-        self._etcd = Etcd(access(me.store))
+        self._etcd = Etcd(access(me.store, later=True))
         self._etcd.guard(keys.IDENTITY, me.cluster)
         self._thread = Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()

@@ -40,7 +40,8 @@ Server = tuple[str, int, bool]
 @dataclass(frozen=True, slots=True)
 class Access:
     """Where the cluster's etcd is (`https://host:2379`, several), and who we are to it.  *deadline* is seconds for
-    one request, whichever endpoints it takes."""
+    one request, whichever endpoints it takes.  *later*: while files cannot be read it is Unavailable, and not
+    Invalid."""
 
     endpoints: tuple[str, ...]
     user: str = ""
@@ -49,6 +50,7 @@ class Access:
     cert: str = ""
     key: str = ""
     deadline: float = 5.0
+    later: bool = False
 
 
 class Replaced(Unavailable):
@@ -62,7 +64,13 @@ class Etcd:
         if not access.endpoints:
             raise Invalid("no endpoint of the cluster store is given")
         self._access = access
-        self._tls = _context(access)
+        self._unread = ""
+        try:
+            self._tls = _context(access)
+        except Invalid as refusal:
+            if not access.later:
+                raise
+            self._tls, self._unread = None, str(refusal)
         self._servers = [_server(url) for url in access.endpoints]
         self._lock = Lock()
         self._idle: list[tuple[Server, http.client.HTTPConnection]] = []
@@ -249,6 +257,10 @@ class Etcd:
         """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
         Raises Unavailable at the deadline."""
         sent = {"Content-Type": "application/json", **(headers or {})}
+        if self._unread:
+            self._read_certificates()
+        if self._unread:
+            raise Unavailable(self._unread)
         why, doubtful = "no time was left", False
         while (left := deadline - time.monotonic()) > 0:
             if self._access.user and path != _AUTHENTICATE:
@@ -292,7 +304,7 @@ class Etcd:
             # They are just being written, or are gone: those that we have must do.
             return
         with self._lock:
-            self._tls = tls
+            self._tls, self._unread = tls, ""
 
     def _keep(self, server: Server, connection: http.client.HTTPConnection) -> None:
         with self._lock:
