@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bascule.cluster import blocks
 from bascule.cluster.commons import Commons
+from bascule.cluster.fitting import astray
 from bascule.cluster.following import Following
 from bascule.cluster.member import Member
 from bascule.cluster.networks import plain
@@ -19,7 +20,7 @@ from bascule.model.service import Service
 
 def differences(member: Member) -> list[str]:
     """A line for each; what is on its way at this moment is among them.  Changes nothing."""
-    found: list[str] = []
+    found = [f"node: {said}"] if (said := astray(member.shared, member.me)) else []
     try:
         common = member.common()
         for store in (common.shared, common.alive, *(one.records for one in member.following())):

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bascule.cluster import audit, keys, rights, sealing
 from bascule.cluster.commons import Timing, access, known_nodes
+from bascule.cluster.fitting import astray
 from bascule.cluster.leaving import removable, take_out
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
@@ -175,7 +176,8 @@ class Inside:
 
     def status(self) -> Status:
         said = [(net.name, self._shared.misfit(net)) for net in self._shared.networks()]
-        warnings = tuple(f"network {name}: {why}" for name, why in said if why)
+        lost = astray(self._shared, self.me)
+        warnings = (*((lost,) if lost else ()), *(f"network {name}: {why}" for name, why in said if why))
         return Status(self.me, self.trouble(), len(self._member.following()), warnings)
 
     def trouble(self) -> str:
