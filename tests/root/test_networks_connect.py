@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.root.engine_world import LAN, EngineWorld, at, port
+from tests.root.firewall_world import inside
 
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import BasculeError
@@ -216,6 +218,18 @@ def test_the_first_packet_of_a_networks_first_container_arrives(world: EngineWor
         told.append(f"{world.ask('x', '10.71.0.1', 70)} {world.ask('x', 'fd71::1', 70)}")
         world.engine.disconnect("n", box)
     assert lost(told, "10.71.0.9 fd71::9") <= A_BUSY_MACHINES
+
+
+def test_who_is_connected_is_heard_by_its_ipv6_address_at_once(world: EngineWorld) -> None:
+    """It has joined the group in which neighbours ask for that address (RFC 4291, section 2.7.1)."""
+    world.network("n", "10.71.0.0/24", "fd71::/64")
+    box = world.box("x")
+    with inside(world.ns("x"), Path("/proc/thread-self/net/igmp6").open) as groups:
+        for _ in range(100):
+            world.engine.connect("n", box, at("10.71.0.9", "fd71::9"))
+            groups.seek(0)
+            assert "ff0200000000000000000001ff000009" in groups.read()
+            world.engine.disconnect("n", box)
 
 
 def test_published_ports_move_with_the_gateway_and_keep_their_number(world: EngineWorld) -> None:

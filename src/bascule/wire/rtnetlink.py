@@ -41,6 +41,7 @@ from bascule.wire.netlink import (
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_GETMULTICAST = 58
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 
@@ -57,7 +58,7 @@ IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_LINK_NETNSID = 31, 32, 37
 _INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE = 8, 1
 _RTEXT_FILTER_SKIP_STATS = 8
 
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_ADDRESS, IFA_LOCAL, IFA_MULTICAST, IFA_FLAGS = 1, 2, 7, 8
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 RT_TABLE_MAIN, RTPROT_BOOT, RTN_UNICAST = 254, 3, 1
@@ -230,6 +231,11 @@ def address(thing: Address, index: int, *, delete: bool = False) -> Request:
 
 def addresses() -> Request:
     return Request(RTM_GETADDR, NLM_F_DUMP, IFADDR.pack(AF_UNSPEC, 0, 0, 0, 0))
+
+
+def groups() -> Request:
+    """The multicast groups of IPv6 that are listened to."""
+    return Request(RTM_GETMULTICAST, NLM_F_DUMP, IFADDR.pack(AF_INET6, 0, 0, 0, 0))
 
 
 def route(thing: Route, index: int, *, delete: bool = False) -> Request:

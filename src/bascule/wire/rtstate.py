@@ -126,6 +126,12 @@ def address(message: Message) -> AddressState:
     return AddressState(index, ip_interface((own, _prefix(own, prefix))))
 
 
+def group(message: Message) -> tuple[int, bytes]:
+    """The index of the link on which a multicast group is listened to, and the group's address."""
+    (_family, _prefix, _flags, _scope, index), given = split(message, rt.IFADDR)
+    return index, given.get(rt.IFA_MULTICAST, b"")
+
+
 def _ip(packed: bytes) -> IPAddress:
     try:
         return ip_address(packed)
