@@ -11,7 +11,7 @@ from bascule.engine.engine import Engine
 from bascule.engine.names import Member, NoNames, Zone
 from bascule.kernel.fake import FakeKernel
 from bascule.model.addresses import ip_address, ip_network
-from bascule.model.cluster import Seal
+from bascule.model.cluster import Seal, StoreAccess
 from bascule.model.endpoint import Endpoint, EndpointSpec
 from bascule.model.network import Network, NetworkSpec, PoolSpec
 from bascule.model.sandbox import SandboxSpec
@@ -82,12 +82,12 @@ class Host:
         self._times = (lease, grace)
         self.start()
 
-    def start(self) -> None:
-        """Its daemon, anew."""
+    def start(self, store: StoreAccess | None = None) -> None:
+        """Its daemon, anew; *store* is what it is told of the cluster's etcd."""
         self.names = Book()
         self.divided = Divided()
         self.engine = Engine(
-            self.kernel, self.store, names=self.names, cluster=Gate(*self._times), balance=self.divided
+            self.kernel, self.store, names=self.names, cluster=Gate(*self._times, store), balance=self.divided
         )
         self.engine.start()
 

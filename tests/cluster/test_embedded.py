@@ -193,3 +193,63 @@ def test_the_last_one_with_a_member_does_not_leave_others_behind(own: Own) -> No
     assert not any(own.etcd(name) or own.home(name).exists() for name in HOSTS)
     own.everybody()
     own.settled()
+
+
+def test_nobody_takes_the_majority_along_when_he_leaves(own: Own) -> None:
+    own.daemons["three"].kill()
+    os.kill(own.etcd("three"), signal.SIGKILL)
+    with pytest.raises(Refused, match=r"409.*without this host 1 of 2 members"):
+        own.daemons["two"].ask("POST", "/cluster/leave")
+    assert own.etcd("two")
+    own.daemons["two"].ask("POST", "/networks/create", {"Name": "still", "Driver": "overlay"})
+    own.daemons["one"].ask("DELETE", "/networks/still")
+    own.daemons["three"].start()
+    own.settled()
+    assert own.verified() == ""
+
+
+def test_a_host_that_is_gone_for_good_is_removed_with_its_member_of_the_store(own: Own) -> None:
+    own.network("one", "web", "10.58.0.0/24")
+    own.run("three", "kept", "web")
+    three = own.daemons["three"]
+    three.kill()
+    os.kill(own.etcd("three"), signal.SIGKILL)
+    with pytest.raises(Refused, match=r"409.*node three is"):
+        own.daemons["one"].ask("DELETE", "/cluster/nodes/three")
+    own.daemons["one"].ask("DELETE", "/cluster/nodes/three?force=1")
+    assert own.voices() == ["one", "two"]
+    assert [node["Name"] for node in own.daemons["two"].ask("GET", "/cluster/nodes")] == ["one", "two"]
+    until(lambda: not own.differences(), lambda: str(own.differences()))
+    # It comes back all the same, and is let in only as whoever joins.
+    three.start()
+    until(lambda: "it knows no user" in three.ask("GET", "/cluster")["Trouble"])
+    assert own.voices() == ["one", "two"]
+    until(lambda: "its member of the store is stopped" in three.said() and not own.etcd("three"))
+    three.ask("POST", "/cluster/leave?force=1")
+    three.sweep()
+    assert own.etcd("three") == 0
+    own.join("three", own.token())
+    own.settled()
+    own.daemons["one"].ask("DELETE", "/networks/web")
+    assert own.verified() == ""
+
+
+def test_a_host_whose_files_of_the_cluster_are_gone_starts_says_so_and_leaves(own: Own) -> None:
+    own.network("one", "web", "10.57.0.0/24")
+    kept = own.run("two", "kept", "web")
+    two = own.daemons["two"]
+    two.kill()
+    os.kill(own.etcd("two"), signal.SIGKILL)
+    shutil.rmtree(own.home("two"))
+    two.start()
+    until(lambda: "certificates of the cluster store" in two.ask("GET", "/cluster")["Trouble"])
+    assert kept.ping(kept.addresses[0]) == "1/1"
+    with pytest.raises(Refused, match=r"503.*certificates of the cluster store"):
+        two.ask("POST", "/cluster/move", {"Address": str(own.wire.address("two"))})
+    two.ask("POST", "/cluster/leave?force=1")
+    two.sweep()
+    own.daemons["one"].ask("DELETE", "/cluster/nodes/two?force=1")
+    own.join("two", own.token())
+    own.settled()
+    own.daemons["one"].ask("DELETE", "/networks/web")
+    assert own.verified() == ""

@@ -138,6 +138,7 @@ def test_a_store_without_a_quorum(cluster: Cluster, trio: list[Container]) -> No
         assert more.ping(two.addresses[0]) == "1/1"
         with pytest.raises(Refused, match="503"):
             cluster.daemons["one"].ask("POST", "/networks/create", {"Name": "no", "Driver": "overlay"})
+        until(lambda: "cluster store: " in cluster.daemons["one"].ask("GET", "/info")["Swarm"]["Error"])
         for host in ("two", "three"):
             cluster.store[host].start()
         for host in ("two", "three"):

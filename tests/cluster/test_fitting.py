@@ -7,6 +7,9 @@ import pytest
 from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member
 
+from bascule.model.addresses import ip_address, ip_interface
+from bascule.model.thing import Address, Dummy, Thing
+
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 PLAIN = "packets of its MTU, 1450, are too large for host3 (link with MTU 1400): 1350 would fit"
 SEALED = "packets of its MTU, 1370, are too large for host3 (link with MTU 1400): 1270 would fit"
@@ -109,3 +112,18 @@ def test_hosts_that_are_told_of_are_not_endless(etcd: Member) -> None:
     finally:
         for host in (first, *others):
             host.stop()
+
+
+def test_a_host_that_lost_its_address_says_so(hosts: list[Host]) -> None:
+    one, two = hosts[:2]
+    end: list[Thing] = [Dummy("eth9"), Address("eth9", ip_interface("192.0.2.99/24"))]
+    two.kernel.add(end)
+    two.engine.cluster.move(ip_address("192.0.2.99"))
+    until(lambda: one.clean() and two.clean())
+    two.kernel.remove(end[::-1])
+    said = "no link of this host has the address 192.0.2.99, at which its tunnels end"
+    assert [line.partition(":")[0] for line in two.engine.cluster.status().warnings] == [said]
+    assert any(said in line for line in two.engine.cluster.verify())
+    two.kernel.add(end)
+    assert two.engine.cluster.status().warnings == ()
+    until(two.clean)

@@ -105,3 +105,26 @@ def test_what_is_wrong_is_one_clear_error_and_nothing_changes(given: Given, what
     with pytest.raises(Refused, match=r"503.*This node is in no cluster"):
         two.ask("GET", "/cluster")
     given.again("two")
+
+
+def test_the_founder_removes_a_host_and_no_other_may(given: Given) -> None:
+    one, two = (given.daemons[name] for name in HOSTS)
+    given.again("two")
+    two.ask("POST", "/cluster/join", {"Address": str(given.wire.address("two")), "Name": "two"})
+    given.network("one", "web", "10.50.0.0/24", hosts=HOSTS)
+    given.run("two", "box-two", "web")
+    ident = str(two.ask("GET", "/cluster")["NodeID"])
+    until(lambda: any(key.startswith(keys.endpoints(ident)) for key in there(given)))
+    before = there(given)
+    with pytest.raises(Refused, match=r"403.*user two has no right to that"):
+        two.ask("DELETE", "/cluster/nodes/one?force=1")
+    assert there(given) == before
+    two.kill()
+    one.ask("DELETE", "/cluster/nodes/two?force=1")
+    assert [key for key in there(given) if ident in key and not key.startswith(keys.ALIVE)] == []
+    two.start()
+    until(lambda: "this node was removed from the cluster" in two.ask("GET", "/cluster")["Trouble"])
+    two.ask("POST", "/cluster/leave?force=1")
+    two.sweep()
+    one.ask("DELETE", "/networks/web")
+    until(lambda: not one.ask("GET", "/cluster/verify")["Differences"])

@@ -6,10 +6,10 @@ import pytest
 from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member
 
-from bascule.cluster import told
+from bascule.cluster import keys, told
 from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
-from bascule.model.errors import BasculeError
+from bascule.model.errors import BasculeError, Conflict
 from bascule.model.network import Network
 from bascule.store.etcdclient import Access, Etcd
 
@@ -279,3 +279,34 @@ def lie(
     store.commit(put=[lie])
     store.close()
     etcd.close()
+
+
+def test_a_store_that_is_another_clusters_by_now_is_not_rebuilt(etcd: Member, hosts: list[Host]) -> None:
+    everything = Etcd(Access((etcd.url,)))
+    everything.transact({}, [item.key for item in everything.list(keys.ROOT).items])
+    four = Host(4, etcd.url)
+    four.enter(found=True)
+    until(lambda: state(four, "host4") == "ready")
+    before = everything.list(keys.ROOT).items
+    with pytest.raises(Conflict, match="the cluster's store is another cluster's now"):
+        hosts[0].engine.cluster.rebuild()
+    assert {item.key: item.value for item in everything.list(keys.ROOT).items} == {
+        item.key: item.value for item in before
+    }
+    until(lambda: "it is not the store that it was" in hosts[1].engine.cluster.status().store)
+    four.stop()
+    everything.close()
+
+
+def test_a_store_that_does_not_answer_is_told_before_anybody_is_suspected(etcd: Member) -> None:
+    one = Host(1, etcd.url, lease=9)
+    one.enter(found=True)
+    until(lambda: state(one, "host1") == "ready" and one.engine.cluster.status().store == "")
+    etcd.kill()
+    until(lambda: "cluster store" in one.engine.cluster.status().store)
+    # Nobody is unknown yet.
+    assert state(one, "host1") == "ready"
+    etcd.start()
+    etcd.wait()
+    until(lambda: one.engine.cluster.status().store == "")
+    one.stop()

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,30 @@ def test_a_store_that_lost_everything_knows_everybody_again(own: Own) -> None:
     assert own.verified() == ""
 
 
+def test_a_layout_that_nobody_had_rights_to_is_made_anew(own: Own) -> None:
+    own.network("one", "web", "10.50.0.0/24", hosts=BOTH)
+    one, two = (own.run(name, f"box-{name}", "web") for name in BOTH)
+    until(lambda: one.asks("box-two").startswith("NOERROR"))
+    # As it is for daemons of the next layout: nothing where they look, and rights to something else.
+    inside(own.wire.ns("one"), lambda: emptied(own))
+    told = own.daemons["one"].ask("POST", "/cluster/rebuild")
+    assert told == {"There": ["one", "two"], "Missing": []}
+    assert own.verified() == ""
+    assert two.asks("box-one") == f"NOERROR {one.addresses[0]}"
+    inside(own.wire.ns("two"), lambda: rogue(own))
+    for name in BOTH:
+        own.daemons[name].sweep()
+    assert own.verified() == ""
+
+
+def emptied(own: Own) -> None:
+    root = as_root(own)
+    root.transact({}, list(there(root)))
+    for name in [rights.MEMBER, *map(rights.role, rights.admitted(root))]:
+        root.auth("role/delete", {"role": name})
+    root.close()
+
+
 # ---- what rights cannot say
 
 
@@ -227,6 +252,30 @@ def test_s18_what_a_node_tells_of_another_is_not_believed(etcd: Member, hosts: l
     assert three.known("web") == f"{both}, c 10.1.0.9, d 10.1.0.16"
     rogue.transact({}, [*lies, f"{keys.told(net.id)}nobody"])
     until(lambda: clean(hosts), lambda: str([h.engine.cluster.verify() for h in hosts]))
+    rogue.close()
+
+
+def test_s18_what_a_node_says_of_itself_wrongly_stops_nobody(etcd: Member, hosts: list[Host]) -> None:
+    one, two, three = hosts
+    net = one.network("web", "10.1.0.0/24")
+    until(lambda: all(h.overlays() == ["web"] for h in hosts))
+    rogue = Etcd(Access((etcd.url,)))
+    victim = next(seen.node for seen in one.engine.cluster.nodes() if seen.node.id == me(two))
+    stolen = replace(victim, address=three.address)
+    for lie in (encode(stolen), "{", '"x"', '{"id": 7}'):
+        rogue.transact({keys.node(me(three)): lie, keys.alive(me(three)): lie})
+        rogue.transact({f"{keys.blocks(me(three), net.id)}{name}": lie for name in ("x", "10.1.0.9_28", "7_7_7")})
+    one.box("a", "web")
+    two.box("b", "web")
+    until(lambda: one.known("web") == two.known("web") == "a 10.1.0.2, b 10.1.0.8")
+    two.network("more")
+    until(lambda: one.overlays() == ["more", "web"])
+    assert [s.node for s in one.engine.cluster.nodes() if s.node.id == me(two)] == [victim]
+    four = Host(4, etcd.url)
+    four.enter()
+    until(lambda: four.overlays() == ["more", "web"])
+    four.engine.remove("more")
+    four.stop()
     rogue.close()
 
 

@@ -363,10 +363,20 @@ def test_a_server_that_is_not_there_is_told_by_the_deadline() -> None:
         EtcdStore(etcd, "/x/")
 
 
-@pytest.mark.parametrize("url", ["", "10.0.0.1:2379", "ftp://10.0.0.1", "http://", "https://a:b", "http://a/path"])
+@pytest.mark.parametrize(
+    "url", ["", "10.0.0.1:2379", "ftp://10.0.0.1", "http://", "https://a:b", "http://a/path", "http://[::1"]
+)
 def test_what_is_no_address_of_a_store_is_refused(url: str) -> None:
     with pytest.raises(Invalid, match="not an address like"):
         Etcd(Access((url,)))
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(
+        Invalid, match=r"^cluster store at 10\.0\.0\.1: user and password are not part of"
+    ) as refusal:
+        Etcd(Access(("https://node:secret@10.0.0.1:2379",)))
+    assert "secret" not in str(refusal.value)
 
 
 def _request(here: socket.socket) -> bytes:
@@ -478,9 +488,26 @@ def test_with_certificates_only_their_holders_are_served(tmp_path: Path) -> None
             Etcd(stranger).list("/net/")
     assert [item.key for item in ours.list("/net/").items] == ["/net/network/a"]
     ours.close()
+    renewed(tmp_path, member.url)
     member.kill()
     with pytest.raises(Invalid, match="certificates of the cluster store"):
         Etcd(Access((member.url,), ca=f"{tmp_path}/nothing.pem"))
+
+
+def renewed(home: Path, url: str) -> None:
+    """Who began with a certificate that does not do is served as soon as a good one is in its place."""
+    good = (home / "client.pem").read_text(), (home / "client.key").read_text()
+    strange = home / "strange"
+    strange.mkdir()
+    certify(strange)
+    cert, key = (strange / name for name in ("client.pem", "client.key"))
+    ours = Etcd(Access((url,), ca=str(home / "ca.pem"), cert=str(cert), key=str(key), deadline=0.5))
+    with pytest.raises(Unavailable):
+        ours.list("/net/")
+    for path, text in zip((cert, key), good, strict=True):
+        path.write_text(text)
+    assert eventually(lambda: _answers(ours))
+    ours.close()
 
 
 @needs_etcd

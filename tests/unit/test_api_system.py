@@ -61,7 +61,11 @@ def test_version_has_what_docker_py_and_the_cli_read(client: Client) -> None:
         ("POST", "/build?t=x", "501 Bascule builds no images"),
         ("GET", "/images/search?term=x", "501 Bascule does not talk to registries"),
         ("POST", "/auth", "501 Bascule does not talk to registries"),
-        ("POST", "/swarm/init", "501 Bascule has no swarm mode"),
+        (
+            "POST",
+            "/swarm/init",
+            '501 Bascule has no swarm mode: "bascule cluster init" and "join" make several hosts one',
+        ),
     ],
 )
 def test_what_is_not_there_says_so(client: Client, method: str, path: str, told: str) -> None:

@@ -93,6 +93,16 @@ def inspect(client: Client, given: Given) -> int:
     return inspect_each(given, lambda name: client.get(f"/cluster/nodes/{quote(name)}"))
 
 
+def rm(client: Client, given: Given) -> int:
+    from bascule.cli.each import each
+
+    def one(name: str) -> None:
+        client.ask("DELETE", f"/cluster/nodes/{quote(name)}", {"force": "1"} if given.flag("force") else {})
+        print(name)
+
+    return each(given.args, one)
+
+
 def status(client: Client, given: Given) -> int:
     found = client.get("/cluster")
     if given.text("format"):
@@ -189,7 +199,7 @@ COMMANDS = {
         leave,
         "[OPTIONS]",
         "Cease to be a member",
-        "    -f, --force   Also with containers on the cluster's networks, or where the store does not answer\n",
+        "    -f, --force   Also with containers on its networks, or where the store is away or needs this host\n",
         examples="bascule cluster leave",
     ),
     "cluster ls": Command(
@@ -210,6 +220,16 @@ COMMANDS = {
         "    -f, --format string   Print with a Go template, or 'json'\n",
         args=(1, MANY),
         examples="bascule cluster inspect -f '{{.State}}' host2",
+    ),
+    "cluster rm": Command(
+        rm,
+        "[OPTIONS] NODE [NODE...]",
+        "Remove hosts that will not come back from the cluster",
+        "    -f, --force   Also one that is not down\n",
+        args=(1, MANY),
+        examples="bascule cluster rm host3",
+        long="What such a host had, addresses, its name and its member of the cluster's own store, is anybody's\n"
+        "then.  One that comes back all the same leaves with --force, and joins again.",
     ),
     "cluster status": Command(
         status,

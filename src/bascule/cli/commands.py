@@ -41,6 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "cluster join",
         "cluster leave",
         "cluster ls",
+        "cluster rm",
         "cluster inspect",
         "cluster status",
         "cluster move",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bascule.cluster import blocks
 from bascule.cluster.commons import Commons
+from bascule.cluster.fitting import astray
 from bascule.cluster.following import Following
 from bascule.cluster.member import Member
 from bascule.cluster.networks import plain
@@ -12,19 +13,19 @@ from bascule.cluster.sealing import RING
 from bascule.cluster.services import holder
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Alive, Remote, Ring
-from bascule.model.errors import Unavailable
+from bascule.model.errors import BasculeError
 from bascule.model.network import Network
 from bascule.model.service import Service
 
 
 def differences(member: Member) -> list[str]:
     """A line for each; what is on its way at this moment is among them.  Changes nothing."""
-    found: list[str] = []
+    found = [f"node: {said}"] if (said := astray(member.shared, member.me)) else []
     try:
         common = member.common()
         for store in (common.shared, common.alive, *(one.records for one in member.following())):
             store.refresh()
-    except Unavailable as refusal:
+    except BasculeError as refusal:
         found.append(f"store: {refusal}")
     else:
         found += [*_shared(common, member.shared), *_blocks(common, member.shared), *_own(common, member.shared)]

@@ -5,8 +5,9 @@ tries again and sees the other's, whatever the blocks' sizes.
 """
 
 import json
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bascule.cluster import keys
@@ -18,6 +19,7 @@ from bascule.model.network import Network, Pool
 from bascule.store.etcdclient import MOST_OPERATIONS, Etcd
 from bascule.store.etcdwire import Item
 
+log = logging.getLogger("bascule.cluster")
 Choose = Callable[[Sequence["Block"]], IPNetwork]
 
 # Seconds for which another host is waited for that is letting go of something.
@@ -64,22 +66,31 @@ def listed(etcd: Etcd, network: str) -> Listed:
     # All networks': those of one are nowhere together, for a node's are.
     items = etcd.read([keys.BLOCKS, keys.held(network)], [keys.block_ledger(network)]).items
     ledger = next((item.revision for item in items if item.key == keys.block_ledger(network)), 0)
-    there = (read(item) for item in items if item.key != keys.block_ledger(network))
+    there = _readable(item for item in items if item.key != keys.block_ledger(network))
     return Listed(tuple(block for block in there if block.network == network), ledger)
 
 
 def everywhere(etcd: Etcd) -> list[Block]:
     """The blocks of all networks."""
-    return [read(item) for item in etcd.read([keys.BLOCKS, keys.HELD]).items]
+    return list(_readable(etcd.read([keys.BLOCKS, keys.HELD]).items))
 
 
 def of(etcd: Etcd, node: str, network: str = "") -> list[Block]:
     """What is *node*'s, of one network or of all."""
-    return [read(item) for item in etcd.list(keys.blocks(node, network)).items]
+    return list(_readable(etcd.list(keys.blocks(node, network)).items))
+
+
+def _readable(items: Iterable[Item]) -> Iterator[Block]:
+    """What another host wrote that is no block keeps nobody from taking one."""
+    for item in items:
+        try:
+            yield read(item)
+        except Failed as refusal:
+            log.warning("what another host says is left out: %s", refusal)
 
 
 def read(item: Item) -> Block:
-    """Whose it is says the key: nobody else could have written that."""
+    """Whose it is says the key: nobody else could have written that.  Raises Failed."""
     *before, network, name = item.key.split("/")
     try:
         node = before[-1] if item.key.startswith(keys.BLOCKS) else json.loads(item.value)["node"]

@@ -1,5 +1,6 @@
 """This node's end of the cluster's store: what all members have of it, and which nodes live."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,14 @@ from bascule.cluster import keys
 from bascule.cluster.lease import Lease
 from bascule.engine.cluster import State
 from bascule.model.cluster import Alive, Down, Membership, Node, StoreAccess
+from bascule.model.codec import decode
+from bascule.model.errors import BasculeError
 from bascule.model.network import Network
 from bascule.store.etcd import EtcdStore
 from bascule.store.etcdclient import Access, Etcd
 from bascule.store.protocol import Storable
+
+log = logging.getLogger("bascule.cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,22 @@ class Timing:
     turn: float = 3600.0
 
 
-def access(store: StoreAccess) -> Access:
-    return Access(store.endpoints, store.user, store.password, store.ca, store.cert, store.key)
+def access(store: StoreAccess, *, later: bool = False) -> Access:
+    """*later*: for who is a member, and goes on while files are not there."""
+    return Access(store.endpoints, store.user, store.password, store.ca, store.cert, store.key, later=later)
+
+
+def known_nodes(etcd: Etcd) -> list[Node]:
+    """As the store has them; what a node says of another, or cannot be read, is left out.  Raises Unavailable."""
+    found = []
+    for item in etcd.list(keys.NODES).items:
+        try:
+            node = decode(Node, item.value)
+        except BasculeError as refusal:
+            log.warning("what another host says is left out: %s: %s", item.key, refusal)
+        else:
+            found += [node] if keys.node(node.id) == item.key else []
+    return found
 
 
 class Commons:
@@ -52,9 +71,10 @@ class Commons:
         self._gone: dict[str, float] = {}
         self._asked: dict[str, tuple[float, bool]] = {}
         """When a node that has gone was last asked, and whether it answered."""
-        self.shared = EtcdStore(etcd, keys.SHARED)
+        # What each node writes about itself, and may be wrong or about another, keeps nobody from all the rest.
+        self.shared = EtcdStore(etcd, keys.SHARED, doubted=[keys.NODES])
         try:
-            self.alive = EtcdStore(etcd, keys.ALIVE)
+            self.alive = EtcdStore(etcd, keys.ALIVE, doubted=[keys.ALIVE])
         except BaseException:
             self.shared.close()
             raise

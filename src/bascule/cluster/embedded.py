@@ -164,6 +164,6 @@ def _door(remote: str) -> tuple[str, int]:
     if not colon or (":" in host and not host.endswith("]")):
         host, port = remote, str(DOOR)
     host = host.strip("[]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise Invalid(f"invalid host {remote!r}: HOST or HOST:PORT of a host that is in the cluster is expected")
     return host, int(port)

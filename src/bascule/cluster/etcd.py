@@ -43,7 +43,8 @@ class Server:
         except (OSError, ValueError):
             return 0
         pid = int(told["pid"])
-        return pid if _since(pid) == told["since"] else 0
+        # 0: it had ended before it was written down.
+        return pid if told["since"] and _since(pid) == told["since"] else 0
 
     def ensure(self, *more: str) -> bool:
         """It runs; whether it had to be started, then with *more* words.  Raises Failed where there is no such

@@ -21,16 +21,27 @@ log = logging.getLogger("bascule.cluster")
 def measured(shared: Shared, me: Membership) -> Membership:
     """*me* with the MTU that the link with our address has now; where it is another, what encrypts is made to
     fit."""
-    try:
-        mtu = shared.kernel.underlay(me.address)
-    except Failed:
-        return me  # Where is the address?  Only a person knows, and says `move`.
+    said, shared.astray = shared.astray, astray(shared, me)
+    if shared.astray:
+        if shared.astray != said:
+            log.warning("%s", shared.astray)
+        return me
+    mtu = shared.kernel.underlay(me.address)
     if mtu == me.mtu:
         return me
     log.warning("the link with this host's address %s has MTU %d now, and had %d", me.address, mtu, me.mtu)
     now = replace(me, mtu=mtu)
     shared.move(now)
     return now
+
+
+def astray(shared: Shared, me: Membership) -> str:
+    """Why this host's tunnels end nowhere, "" where they do not.  Which address is the new one a person knows."""
+    try:
+        shared.kernel.underlay(me.address)
+    except Failed as refusal:
+        return f"{refusal}, at which its tunnels end: say where they end now (bascule cluster move)"
+    return ""
 
 
 class Paths:

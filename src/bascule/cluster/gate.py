@@ -37,8 +37,9 @@ class Gate:
         self._shared = shared
         me = shared.membership()
         if me is not None:
-            if self._store.endpoints and not me.embedded:
-                me = replace(me, store=self._store)
+            if self._store != StoreAccess() and not me.embedded:
+                # Who says how it is asked, and not where, founded or joined with --store.
+                me = replace(me, store=replace(self._store, endpoints=self._store.endpoints or me.store.endpoints))
             self._begin(shared, me)
         elif self._home is not None and self._home.path.exists():
             from bascule.cluster.embedded import clear
@@ -118,6 +119,12 @@ class Gate:
 
     def status(self) -> Status:
         return self._now.status()
+
+    def remove(self, node: str, *, force: bool = False) -> None:
+        self._now.remove(node, force=force)
+
+    def trouble(self) -> str:
+        return self._now.trouble()
 
     def move(self, address: IPAddress) -> None:
         self._now.move(address)

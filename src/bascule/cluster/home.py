@@ -104,8 +104,11 @@ class Home:
         """None: this host has no member of the store.  Raises Failed."""
         if not (self.path / "member.json").exists():
             return None
-        told = json.loads(self.read("member.json"))
-        return Part(told["ident"], ip_address(told["address"]), told["initial"], told["fresh"])
+        try:
+            told = json.loads(self.read("member.json"))
+            return Part(told["ident"], ip_address(told["address"]), told["initial"], told["fresh"])
+        except (ValueError, KeyError, TypeError) as why:
+            raise Failed(f"{self.path / 'member.json'}: {why}") from why
 
     def keep(self, part: Part) -> None:
         told = {**asdict(part), "address": str(part.address)}

@@ -1,25 +1,31 @@
 """Being in a cluster: `engine.cluster.Cluster` for a host that is a member; becoming one, and ceasing to be one."""
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bascule.cluster import audit, blocks, keys, rights, sealing, told
-from bascule.cluster.commons import Timing, access
+from bascule.cluster import audit, keys, rights, sealing
+from bascule.cluster.commons import Timing, access, known_nodes
+from bascule.cluster.fitting import astray
+from bascule.cluster.leaving import removable, take_out
 from bascule.cluster.member import Member
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
 from bascule.model.cluster import Ledger, Membership, Node, Seal, StoreAccess
-from bascule.model.codec import decode, encode
+from bascule.model.codec import encode
 from bascule.model.endpoint import EndpointSpec
-from bascule.model.errors import Conflict, Failed, Unavailable
+from bascule.model.errors import BasculeError, Conflict, Failed, Unavailable
 from bascule.model.network import Network
 from bascule.model.service import entry
 from bascule.store.etcdclient import Etcd
+
+log = logging.getLogger("bascule.cluster")
+_NOT_TOLD = 'the others are not told that this node leaves: say "bascule cluster rm --force %s" there: %s'
 
 
 class Keeping(Protocol):
@@ -41,6 +47,11 @@ class Keeping(Protocol):
     def revive(self, nodes: Sequence[str]) -> StoreAccess:
         """How all of the store is written by who rebuilds it for *nodes*.  Where it does not answer, this host's
         member is the whole of it.  Raises Conflict where there is none, Unavailable."""
+        ...
+
+    def expel(self, node: Node) -> StoreAccess:
+        """The store has no member of *node*'s and knows no such user; how all of it is written.  Raises Conflict on
+        a host that may not do that, Failed, Unavailable."""
         ...
 
     def may_move(self) -> None:
@@ -69,7 +80,7 @@ class Inside:
         self._member = Member(shared, me, self._timing)
         self._keeper = keeper
         if keeper is not None:
-            keeper.begin(self._member.reach)
+            keeper.begin(self._reach)
 
     @property
     def me(self) -> Membership:
@@ -115,24 +126,45 @@ class Inside:
                 f"this node has containers on networks of the cluster: {', '.join(busy)}."
                 " Disconnect them first, or use --force."
             )
-        try:
-            self._member.common()
-            if self._keeper is not None and not force:
-                self._keeper.may_leave(len(self._shared.nodes()) - 1)
-        except Unavailable:
-            if not force:
-                raise
-            self._member.close()
-        else:
-            # First its work: it would tell of what is taken out here again.
-            self._member.close(revoke=True)
-            _forget(self.me)
+        answers = self._may_leave(force=force)
+        # First its work: it would tell of what is taken out here again.
+        self._member.close(revoke=answers)
+        if answers:
+            self._take_out(force=force)
         if self._keeper is not None:
             self._keeper.close()
             self._keeper.withdraw()
         self._shared.dismiss()
         if self._keeper is not None:
             self._keeper.clear()
+
+    def _may_leave(self, *, force: bool) -> bool:
+        """Whether the store answers and can be told; nothing has changed.  Raises Conflict, Unavailable where that
+        matters."""
+        try:
+            self._member.common().shared.refresh()
+            if self._keeper is not None and not force:
+                self._keeper.may_leave(len(self._shared.nodes()) - 1)
+        except BasculeError as refusal:
+            if not force:
+                raise
+            log.warning(_NOT_TOLD, self.me.name, refusal)
+            return False
+        return True
+
+    def _take_out(self, *, force: bool) -> None:
+        """The store knows nothing of this node.  Raises Unavailable where it does not answer any more, and then
+        this node goes on being a member."""
+        try:
+            take_out(self.me.store, self.me.cluster, self.me.id)
+        except BasculeError as refusal:
+            if not force:
+                self._member = Member(self._shared, self.me, self._timing)
+                raise
+            log.warning(_NOT_TOLD, self.me.name, refusal)
+
+    def _reach(self, store: StoreAccess) -> None:
+        self._member.reach(store)
 
     def nodes(self) -> Sequence[Seen]:
         known = sorted(self._shared.nodes(), key=lambda node: (node.name, node.id))
@@ -144,8 +176,24 @@ class Inside:
 
     def status(self) -> Status:
         said = [(net.name, self._shared.misfit(net)) for net in self._shared.networks()]
-        warnings = tuple(f"network {name}: {why}" for name, why in said if why)
-        return Status(self.me, self._member.trouble, len(self._member.following()), warnings)
+        lost = astray(self._shared, self.me)
+        warnings = (*((lost,) if lost else ()), *(f"network {name}: {why}" for name, why in said if why))
+        return Status(self.me, self.trouble(), len(self._member.following()), warnings)
+
+    def trouble(self) -> str:
+        said = self._member.trouble
+        try:
+            # It asks more often than a turn has anything to ask.
+            return said or self._member.reached().lease.trouble
+        except Unavailable:
+            return said
+
+    def remove(self, node: str, *, force: bool = False) -> None:
+        common = self._member.common()
+        common.shared.refresh()
+        gone = removable(common, node, force=force)
+        store = self.me.store if self._keeper is None else self._keeper.expel(gone)
+        take_out(store, self.me.cluster, node)
 
     def move(self, address: IPAddress) -> None:
         if self._keeper is not None:
@@ -170,18 +218,6 @@ class Inside:
 
     def rights(self, users: Sequence[str], founder: str) -> Sequence[str]:
         return list(rights.lines(users, founder))
-
-
-def _forget(me: Membership) -> None:
-    """The node is not there any more, and has no endpoints and no addresses."""
-    etcd = Etcd(access(me.store))
-    try:
-        etcd.guard(keys.IDENTITY, me.cluster)
-        told.take_out(etcd, me.id)
-        blocks.give_back(etcd, blocks.of(etcd, me.id))
-        etcd.transact({}, [keys.node(me.id)])
-    finally:
-        etcd.close()
 
 
 def join(shared: Shared, how: Joining, store: StoreAccess, *, ident: str = "") -> Membership:
@@ -236,11 +272,17 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
     while True:
         # The ledger first: who comes between the two has raised it.
         known = {item.key: item.revision for item in etcd.list(f"{keys.SHARED}ledger/").items}
-        nodes = [decode(Node, item.value) for item in etcd.list(keys.NODES).items]
+        nodes = known_nodes(etcd)
         same = next((n for n in nodes if me.id == n.id or me.name == n.name or me.address == n.address), None)
         if same is not None:
             user = f", as user {me.store.user} of the store" if same.id == me.id else ""
             raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already{user}")
+        other = next((n for n in nodes if n.address.version != me.address.version), None)
+        if other is not None:
+            raise Conflict(
+                f"the cluster's tunnels end at IPv{other.address.version} addresses, as {other.name}'s at"
+                f" {other.address}: {me.address} is none"
+            )
         made = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
         ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)

@@ -17,7 +17,7 @@ from threading import Event, Lock, Thread
 from urllib.parse import urlsplit
 
 from bascule.cluster import authority, keys, peers, returning, rights
-from bascule.cluster.commons import access
+from bascule.cluster.commons import access, known_nodes
 from bascule.cluster.door import Body, Door, text
 from bascule.cluster.etcd import Server
 from bascule.cluster.home import CLIENT, KEEPERS, Home, url
@@ -26,7 +26,6 @@ from bascule.cluster.token import Token
 from bascule.engine.cluster import Invitation
 from bascule.model.addresses import ip_address
 from bascule.model.cluster import Membership, Node, StoreAccess
-from bascule.model.codec import decode
 from bascule.model.errors import BasculeError, Conflict, Forbidden, Invalid, Unavailable
 from bascule.store.etcdclient import Etcd
 
@@ -58,13 +57,14 @@ class Keeper:
         self._learner: tuple[str, float] = ("", 0.0)
         self._tending = Lock()
         self._done: dict[float, float] = {}
+        self._removed = False
         self._said = ""
         self._server: Server | None = None
         self._door: Door | None = None
         self._renewal = Renewal(home, me.id, str(me.address), self._doors)
         # Before anybody reads the certificate: etcd, the door and our own end start with it.
         self._quietly(self._renewal.begin)
-        self._etcd = Etcd(access(self._asked(me.store)))
+        self._etcd = Etcd(access(self._asked(me.store), later=True))
         # Without a guard: there is but one cluster in a store of its own, and it may have to be rebuilt.
         self._quietly(self._start)
         self._thread = Thread(target=self._run, name="cluster-keeper", daemon=True)
@@ -110,10 +110,20 @@ class Keeper:
 
     def may_leave(self, others: int) -> None:
         """Raises Conflict where *others* would be left without a store."""
-        if self._server is not None and others and len(peers.endpoints(peers.listed(self._etcd))) == 1:
+        if self._server is None or not others:
+            return
+        own = url(self._me.address, CLIENT)
+        left = [at for at in peers.endpoints(peers.listed(self._etcd)) if at != own]
+        if not left:
             raise Conflict(
                 "this host has the only member of the cluster's store, and there are other hosts in the cluster."
                 " Let them leave first, or use --force."
+            )
+        there = sum(returning.answers(self._home, self._me, at) for at in left)
+        if there <= len(left) // 2:
+            raise Conflict(
+                f"without this host {there} of {len(left)} members of the cluster's store would answer, which is no"
+                " majority. Start the others first, or use --force."
             )
 
     def revive(self, nodes: Sequence[str]) -> StoreAccess:
@@ -125,6 +135,9 @@ class Keeper:
             self._etcd.list(keys.IDENTITY)
         except Unavailable:
             self._stand_alone(self._server, nodes)
+        else:
+            # What rights they have may be to the keys of an earlier layout.
+            returning.let_in(self._home, self._me, nodes)
         return self._asked(self._me.store)
 
     def _stand_alone(self, server: Server, nodes: Sequence[str]) -> None:
@@ -136,6 +149,19 @@ class Keeper:
                 self._home, self._me, server, nodes, lambda: self._closing.wait(_TICK / 10)
             )
             self._reach(self._home.access(url(self._me.address, CLIENT)))
+
+    def expel(self, node: Node) -> StoreAccess:
+        """The store has no member of *node*'s and knows no such user; how all of it is written.  Raises Conflict on
+        a host that has no member of it, Failed, Unavailable."""
+        if not self._home.signs():
+            raise Conflict(
+                "this host has no member of the cluster's store: remove the node on one that has,"
+                f" {' or '.join(self._doors())}"
+            )
+        # First its rights: who comes back would make itself a member again.
+        rights.dismiss(self._etcd, node.id)
+        peers.withdraw(self._home, self._me.store.endpoints, node.address)
+        return self._asked(self._me.store)
 
     def may_move(self) -> None:
         """Raises Conflict where others know this host's address as that of the store."""
@@ -208,8 +234,9 @@ class Keeper:
     def _start(self) -> None:
         if self._server is None and (part := self._home.part()) is not None:
             self._server = Server(self._home, part)
-        if self._server is None or returning.lost(self._home):
-            # What a member without its data would begin is another store than that of the others.
+        if self._server is None or self._removed or returning.lost(self._home):
+            # What a member without its data would begin is another store than that of the others; and one that
+            # they removed ends as soon as it begins.
             pass
         elif self._server.ensure():
             log.info("etcd was started, pid %d", self._server.pid)
@@ -239,6 +266,10 @@ class Keeper:
         if keys.IDENTITY not in there:
             # It is being rebuilt, and its nodes are on their way.
             return
+        removed, self._removed = self._removed, keys.node(self._me.id) not in there
+        if self._removed and not removed and self._server is not None:
+            log.warning("this node was removed from the cluster: its member of the store is stopped")
+            self._server.stop()
         coming = {ident for ident in users if f"{keys.ADMITTED}{ident}" in there}
         nodes = {ident for ident in users if keys.node(ident) in there}
         for ident in coming & nodes:
@@ -311,4 +342,4 @@ class Keeper:
         return None
 
     def _nodes(self) -> list[Node]:
-        return [decode(Node, item.value) for item in self._etcd.list(keys.NODES).items]
+        return known_nodes(self._etcd)

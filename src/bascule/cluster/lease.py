@@ -24,6 +24,8 @@ class Lease:
         self._alive = alive
         self._seconds = seconds
         self._lease = 0
+        self.trouble = ""
+        """Why the last sign was not given, "" where it was."""
         self._renewed = time.monotonic()
         self._closing = Event()
         self._thread = Thread(target=self._run, name="cluster-lease", daemon=True)
@@ -34,20 +36,29 @@ class Lease:
         return time.monotonic() - self._renewed < self._seconds
 
     def close(self, *, revoke: bool = False) -> None:
-        """No more signs.  *revoke*: the record goes at once."""
+        """No more signs.  *revoke*: the record goes at once, where the store answers."""
         self._closing.set()
         self._thread.join()
         if revoke and self._lease:
-            self._etcd.revoke(self._lease)
+            try:
+                self._etcd.revoke(self._lease)
+            except BasculeError as refusal:
+                # It ends by itself.
+                log.warning("cannot tell the cluster that this host does not live: %s", refusal)
 
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
                 self._renew()
             except BasculeError as refusal:
-                log.warning("cannot tell the cluster that this host lives: %s", refusal)
+                if str(refusal) != self.trouble:
+                    log.warning("cannot tell the cluster that this host lives: %s", refusal)
+                self.trouble = str(refusal)
                 self._closing.wait(min(1.0, self._seconds / 3))
             else:
+                if self.trouble:
+                    log.info("the cluster hears again that this host lives")
+                self.trouble = ""
                 self._closing.wait(self._seconds / 3)
 
     def _renew(self) -> None:

@@ -16,6 +16,7 @@ from bascule.cluster import blocks, keys, networks, reaping, rebuilding, sealing
 from bascule.cluster.commons import Commons, Timing, access
 from bascule.cluster.fitting import Fitting, Paths, measured
 from bascule.cluster.following import Following
+from bascule.cluster.leaving import still_one
 from bascule.cluster.moving import moved
 from bascule.cluster.services import Services
 from bascule.engine.cluster import Rebuilt
@@ -59,7 +60,7 @@ class Member:
         self._paths = Paths(shared, timing.repair, self._rethink)
         self.services = Services(shared)
         self._repaired = self._looked = time.monotonic()
-        self._etcd = Etcd(access(me.store))
+        self._etcd = Etcd(access(me.store, later=True))
         self._etcd.guard(keys.IDENTITY, me.cluster)
         self._thread = Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()
@@ -159,7 +160,10 @@ class Member:
         self.shared.services.settle()
         common = self._connect()
         self._probe(common)
-        if any(node.id == self.me.id and node.mtu != self.me.mtu for node in common.shared.all(Node)):
+        mine = common.shared.get(Node, self.me.id)
+        if mine is None:
+            self._start_anew()
+        elif mine.mtu != self.me.mtu:
             sealing.introduce(common, self.shared, self.me)
         self.take_over(common)
         common.look()
@@ -261,6 +265,7 @@ class Member:
         return self._common
 
     def _reached(self) -> Commons:
+        still_one(self._etcd, self.me.id)
         answers = lambda node: self.shared.kernel.answers(node.address, self.me.port)  # noqa: E731
         return Commons(self._etcd, self.me, self.timing, self._wake.set, answers)
 
@@ -277,8 +282,7 @@ class Member:
         for one in self._following.values():
             one.all_again()
         self._all_changed = True
-        if self._common is not None:
-            self._common.news.set()
+        self._rethink()
 
     def _again(self, network: str) -> None:
         with self._lock:
@@ -324,8 +328,7 @@ class Member:
 
     def _heed(self, common: Commons) -> None:
         """What nodes that are down have counts for nothing, and what those have that came back counts again."""
-        out = common.out()
-        if out != self._out:
+        if (out := common.out()) != self._out:
             self._out = out
             for one in self._following.values():
                 one.all_again()
@@ -340,8 +343,7 @@ class Member:
                 self._again(network)
 
     def _unfollow(self, network: str) -> None:
-        one = self._following.pop(network, None)
-        if one is not None:
+        if one := self._following.pop(network, None):
             one.close()
 
     def _speak(self, common: Commons) -> None:

@@ -16,8 +16,11 @@ def moved(common: Commons, shared: Shared, address: IPAddress) -> Membership:
     me = common.me
     mtu = shared.kernel.underlay(address)
     node = common.nodes().get(me.id)
-    if any(other.address == address for other in common.nodes().values() if other.id != me.id):
+    others = [one for one in common.nodes().values() if one.id != me.id]
+    if any(other.address == address for other in others):
         raise Conflict(f"another node of the cluster is at {address}")
+    if other := next((one for one in others if one.address.version != address.version), None):
+        raise Conflict(f"the cluster's tunnels end at IPv{other.address.version} addresses: {address} is none")
     record = replace(sealing.node(me, shared.kernel.seals()), address=address, mtu=mtu)
     if not common.shared.attempt(put=[record], unchanged=[node] if node else ()):
         raise Unavailable("somebody else changed this node's record")

@@ -16,6 +16,7 @@ from bascule.model.errors import Conflict, Forbidden, Unavailable
 from bascule.model.network import Network
 from bascule.model.service import entry
 from bascule.model.spans import clash, span
+from bascule.store.etcdclient import Etcd
 
 LEDGER = "networks"
 log = logging.getLogger("bascule.cluster")
@@ -81,7 +82,6 @@ def withdraw(common: Commons, net: Network) -> None:
             raise (blocks.Held if all(map(entry, busy)) else Forbidden)(
                 f"error while removing network: network {net.name} has active endpoints on {', '.join(there)}"
             )
-        blocks.give_back(common.etcd, [b for b in now.blocks if b.node == common.me.id or blocks.held(b)])
         ledger = common.shared.get(Ledger, LEDGER)
         generation = Ledger(LEDGER, ledger.generation + 1 if ledger else 1)
         if common.shared.attempt(
@@ -90,13 +90,19 @@ def withdraw(common: Commons, net: Network) -> None:
             unchanged=[known, *([ledger] if ledger else [])],
             expected={keys.block_ledger(net.id): now.ledger},
         ):
-            lines = [item.key for item in common.etcd.list(keys.told(net.id)).items]
-            for start in range(0, len(lines), _AT_ONCE):
-                common.etcd.transact({}, lines[start : start + _AT_ONCE])
-            common.etcd.transact({}, [keys.block_ledger(net.id)])
+            # Not before: whoever is refused goes on giving addresses out of his.
+            blocks.give_back(common.etcd, [b for b in now.blocks if b.node == common.me.id or blocks.held(b)])
+            _clear(common.etcd, net.id)
             return
         common.shared.refresh()
     raise Unavailable(f"network {net.name}: others change the cluster's networks all the time")
+
+
+def _clear(etcd: Etcd, network: str) -> None:
+    lines = [item.key for item in etcd.list(keys.told(network)).items]
+    for start in range(0, len(lines), _AT_ONCE):
+        etcd.transact({}, lines[start : start + _AT_ONCE])
+    etcd.transact({}, [keys.block_ledger(network)])
 
 
 def enough(shared: Shared, net: Network, spec: EndpointSpec) -> bool:

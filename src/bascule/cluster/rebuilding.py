@@ -66,7 +66,12 @@ def contribute(etcd: Etcd, me: Membership, shared: Shared) -> bool:
 def rebuild(etcd: Etcd, me: Membership, shared: Shared, wait: Callable[[], bool], patience: float) -> Rebuilt:
     """The store has everything that the living nodes know.  *wait* returns after a moment, true where there is no
     going on.  Raises Conflict where the store is not lost."""
-    if identity(etcd) is not None:
+    found = identity(etcd)
+    if found is not None and not same(found, me.cluster):
+        raise Conflict(
+            "the cluster's store is another cluster's now: who made that leaves it, and takes it out, first"
+        )
+    if found is not None:
         raise Conflict("the cluster's store has not lost what it had: there is nothing to rebuild")
     before = json.loads(me.cluster)
     coming = json.dumps({**before, "rebuilt": before.get("rebuilt", 0) + 1}, sort_keys=True)

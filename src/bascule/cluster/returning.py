@@ -47,6 +47,11 @@ def best(home: Home, me: Membership) -> Seen | None:
     return max(found, key=lambda one: (one.era, one.endpoint == own), default=None)
 
 
+def answers(home: Home, me: Membership, at: str) -> bool:
+    """Whether the member at *at* is there and one of the cluster's store."""
+    return _ask(home, me, at) is not None
+
+
 def _ask(home: Home, me: Membership, at: str) -> Seen | None:
     etcd = Etcd(replace(access(home.access(at)), deadline=_WORD))
     try:
@@ -114,18 +119,27 @@ def stand_alone(
         server.stop()
     server.ensure()
     _answering(home, me, server, pause)
-    own = url(me.address, CLIENT)
-    plain, etcd = Etcd(access(home.plain(own))), Etcd(access(home.root(own)))
+    let_in(home, me, nodes)
+    etcd = Etcd(access(home.root(url(me.address, CLIENT))))
     try:
-        rights.establish(plain, etcd, home.read("root.secret"), nodes)
         etcd.transact({}, [keys.IDENTITY])
         # Who lives says so anew, and by that notices that the store is another one.
         for lease in etcd.leases():
             etcd.revoke(lease)
     finally:
-        plain.close()
         etcd.close()
     return server
+
+
+def let_in(home: Home, me: Membership, nodes: Sequence[str]) -> None:
+    """*nodes* may in the store, as this host's member knows it, what they may.  Raises Unavailable."""
+    own = url(me.address, CLIENT)
+    plain, etcd = Etcd(access(home.plain(own))), Etcd(access(home.root(own)))
+    try:
+        rights.establish(plain, etcd, home.read("root.secret"), nodes)
+    finally:
+        plain.close()
+        etcd.close()
 
 
 def _answering(home: Home, me: Membership, server: Server, pause: Callable[[], object]) -> None:

@@ -48,7 +48,11 @@ EVERYBODY = (
     Right(keys.HELD),
     Right(keys.TOLD),
 )
-FOUNDING = (Right(keys.IDENTITY), Right(keys.REBUILDING), Right(keys.NODES), Right(keys.REBUILT))
+FOUNDING = (
+    *map(Right, (keys.IDENTITY, keys.REBUILDING, keys.NODES, keys.REBUILT)),
+    # To remove a node that will not come back.
+    *map(Right, (keys.BLOCKS, keys.ENDPOINTS)),
+)
 
 
 def own(node: str) -> tuple[Right, ...]:

@@ -36,7 +36,7 @@ def line(network: str, node: str, idents: Iterable[str]) -> dict[str, str]:
 
 def store(etcd: Etcd, network: str, me: str) -> EtcdStore:
     """The endpoints of the network, *me*'s to be written.  Raises Unavailable."""
-    return EtcdStore(Told(etcd, network, me), keys.ENDPOINTS, path=_path, strict=False)
+    return EtcdStore(Told(etcd, network, me), keys.ENDPOINTS, path=_path, doubted=[keys.ENDPOINTS])
 
 
 def read(etcd: Etcd, network: str, me: str) -> list[Remote]:

@@ -125,6 +125,15 @@ class Cluster(Protocol):
 
     def status(self) -> Status: ...
 
+    def trouble(self) -> str:
+        """What the cluster's store said last, "" where all is well, or there is no cluster.  Costs nothing."""
+        ...
+
+    def remove(self, node: str, *, force: bool = False) -> None:
+        """The node with this id is none of the cluster any more, and what it had is anybody's.  Raises Conflict
+        where it is this one, or is not down; *force*: only where it is this one.  NotFound, Unavailable."""
+        ...
+
     def move(self, address: IPAddress) -> None:
         """This host's tunnels end at *address*, and others know.  Raises Failed where no link of the host has it,
         Conflict, Unavailable."""
@@ -180,7 +189,13 @@ class NoCluster:
     def nodes(self) -> Sequence[Seen]:
         raise Unavailable(NOT_IN)
 
+    def trouble(self) -> str:
+        return ""
+
     def status(self) -> Status:
+        raise Unavailable(NOT_IN)
+
+    def remove(self, node: str, *, force: bool = False) -> None:
         raise Unavailable(NOT_IN)
 
     def move(self, address: IPAddress) -> None:

@@ -9,7 +9,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
@@ -28,6 +27,7 @@ from bascule.engine.names import Names, NoNames
 from bascule.engine.parents import Parents
 from bascule.engine.ports import Ports
 from bascule.engine.proxy import NoProxy, Proxy
+from bascule.engine.pruning import prune
 from bascule.engine.refusals import check_endpoint, check_removable
 from bascule.engine.services import Services
 from bascule.engine.shared import Places, Shared
@@ -38,7 +38,7 @@ from bascule.kernel.protocol import Kernel
 from bascule.kernel.rehearsal import Rehearsal
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import BasculeError, Failed, Forbidden, NotFound
+from bascule.model.errors import BasculeError, Failed, Forbidden
 from bascule.model.events import Event
 from bascule.model.network import Network, NetworkSpec
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -228,11 +228,7 @@ class Engine:
 
     def prune(self, wanted: Callable[[Network], bool]) -> list[Network]:
         """Remove every unused network of the user's that *wanted* accepts; config-only ones are kept."""
-        removed = []
-        for net in self._intent.idle(wanted):
-            # Somebody may have come to use it meanwhile, here or on another host.
-            with suppress(Forbidden, NotFound):
-                removed.append(self.remove(net.id))
+        removed = prune(self._intent.idle(wanted), self.remove)
         self.events.tell(Event("network", "prune", "", self._now(), {"reclaimed": "0"}))
         return removed
 

@@ -57,6 +57,8 @@ class Shared:
     services: Services
     paths: dict[str, int] = field(default_factory=dict)
     """The MTU of the way to a node, by its id, where it is less than those of the links at both ends."""
+    astray: str = ""
+    """Why this host's tunnels end nowhere, as it was last looked at."""
     _holders: dict[tuple[str, IPAddress], str] = field(default_factory=dict)
     """Who has an address elsewhere: an index of the store's Remotes, filled when first one is needed."""
     _indexed: bool = False

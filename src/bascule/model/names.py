@@ -9,6 +9,9 @@ CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 # IFNAMSIZ is 16 with its final NUL (include/uapi/linux/if.h).
 LINK_NAME_MAX = 15
 NETWORK_NAME_MAX = 255
+# limits.h
+HOST_NAME_MAX = 64
+_NODE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 ID = re.compile(r"[0-9a-f]{64}")
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
@@ -39,6 +42,15 @@ def container_name(text: str) -> str:
     if not CONTAINER_NAME.fullmatch(name) or len(name) > NETWORK_NAME_MAX:
         raise Invalid(f"Invalid container name ({text}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     return name
+
+
+def check_node_name(name: str) -> None:
+    """Raise Invalid unless *name* can name a host of a cluster: as a host's own name, 64 characters at most
+    (HOST_NAME_MAX)."""
+    if not _NODE_NAME.fullmatch(name) or len(name) > HOST_NAME_MAX:
+        raise Invalid(
+            f"invalid node name {name!r}: [a-zA-Z0-9][a-zA-Z0-9_.-], {HOST_NAME_MAX} characters at most (--name)"
+        )
 
 
 def check_link_name(name: str) -> None:

@@ -75,8 +75,8 @@ class EtcdStore:
     """The store below *prefix*, which ends in a slash; any thread may call it.  Raises Unavailable when etcd
     cannot be read at the start, Failed when what is there cannot be; later, reading never fails and never waits.
 
-    *path* is where an object is below the prefix; its kind and id are the end of that.  Not *strict*: an object
-    that cannot be read, or is not where it says that it belongs, is left out, and said so once.
+    *path* is where an object is below the prefix; its kind and id are the end of that.  Below each of *doubted* an
+    object that cannot be read, or is not where it says that it belongs, is left out, and said so once.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class EtcdStore:
         *,
         pause: float = _PAUSE,
         path: Callable[[Storable], str] = by_kind,
-        strict: bool = True,
+        doubted: Sequence[str] = (),
     ) -> None:
         self._etcd = etcd
         self._prefix = prefix
         self._path = path
-        self._strict = strict
+        self._doubted = tuple(doubted)
         self._wrong: set[str] = set()
         self._pause = pause
         self._lock = RLock()
@@ -214,7 +214,7 @@ class EtcdStore:
             try:
                 found.append(self._read_one(item))
             except BasculeError as refusal:
-                if self._strict:
+                if not item.key.startswith(self._doubted):
                     raise
                 if item.key not in self._wrong:
                     log.warning("what another host says is left out: %s: %s", item.key, refusal)
@@ -226,7 +226,7 @@ class EtcdStore:
         if kind is None:
             raise Failed(f"cluster store: {item.key}: an object of an unknown kind")
         value: Storable = decode(kind, item.value)
-        if not self._strict and self._key(value) != item.key:
+        if item.key.startswith(self._doubted) and self._key(value) != item.key:
             raise Failed("it is not where it says that it belongs")
         place = json.loads(item.value).get("place")
         if not isinstance(place, list) or len(place) != 2:

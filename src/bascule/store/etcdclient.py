@@ -40,7 +40,8 @@ Server = tuple[str, int, bool]
 @dataclass(frozen=True, slots=True)
 class Access:
     """Where the cluster's etcd is (`https://host:2379`, several), and who we are to it.  *deadline* is seconds for
-    one request, whichever endpoints it takes."""
+    one request, whichever endpoints it takes.  *later*: while files cannot be read it is Unavailable, and not
+    Invalid."""
 
     endpoints: tuple[str, ...]
     user: str = ""
@@ -49,6 +50,7 @@ class Access:
     cert: str = ""
     key: str = ""
     deadline: float = 5.0
+    later: bool = False
 
 
 class Replaced(Unavailable):
@@ -62,7 +64,13 @@ class Etcd:
         if not access.endpoints:
             raise Invalid("no endpoint of the cluster store is given")
         self._access = access
-        self._tls = _context(access)
+        self._unread = ""
+        try:
+            self._tls = _context(access)
+        except Invalid as refusal:
+            if not access.later:
+                raise
+            self._tls, self._unread = None, str(refusal)
         self._servers = [_server(url) for url in access.endpoints]
         self._lock = Lock()
         self._idle: list[tuple[Server, http.client.HTTPConnection]] = []
@@ -249,6 +257,10 @@ class Etcd:
         """Sent, and an answer begun: which server, its connection, and whether an earlier try may have been heard.
         Raises Unavailable at the deadline."""
         sent = {"Content-Type": "application/json", **(headers or {})}
+        if self._unread:
+            self._read_certificates()
+        if self._unread:
+            raise Unavailable(self._unread)
         why, doubtful = "no time was left", False
         while (left := deadline - time.monotonic()) > 0:
             if self._access.user and path != _AUTHENTICATE:
@@ -264,6 +276,8 @@ class Etcd:
                     # A token says at which revision of the log it was given, and etcd waits for that: one that
                     # lost its data in silence.
                     self._forget(sent.get("Authorization", ""))
+                if isinstance(error, ssl.SSLError):
+                    self._read_certificates()
                 doubtful = doubtful or not isinstance(error, ConnectionRefusedError)
                 why = told(error, peer=server[0])
                 self._next(server)
@@ -281,6 +295,16 @@ class Etcd:
         if secure:
             return server, http.client.HTTPSConnection(host, port, timeout=_TRY, context=tls)
         return server, http.client.HTTPConnection(host, port, timeout=_TRY)
+
+    def _read_certificates(self) -> None:
+        """They may be others than they were, when the ones that we have do not do any more."""
+        try:
+            tls = _context(self._access)
+        except Invalid:
+            # They are just being written, or are gone: those that we have must do.
+            return
+        with self._lock:
+            self._tls, self._unread = tls, ""
 
     def _keep(self, server: Server, connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -347,11 +371,17 @@ def _context(access: Access) -> ssl.SSLContext | None:
 
 
 def _server(url: str) -> Server:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or 2379
     except ValueError:
-        port = 0
+        parts, port = urlsplit(""), 0
+    if "@" in parts.netloc:
+        # Not repeated: it may be logged, and is shown to whoever asks where the store is.
+        raise Invalid(
+            f"cluster store at {parts.hostname}: user and password are not part of the address, but told by"
+            " --cluster-store-user and --cluster-store-password-file"
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.path.strip("/"):
         raise Invalid(f"cluster store {url!r}: not an address like https://10.0.0.1:2379")
     return parts.hostname, port, parts.scheme == "https"

@@ -38,6 +38,12 @@ def inspect(ask: Ask) -> Reply:
     return reply(shape.node(shape.find(ask.engine.cluster.nodes(), ask.name)))
 
 
+def remove(ask: Ask) -> Reply:
+    gone = shape.find(ask.engine.cluster.nodes(), ask.name).node
+    ask.engine.cluster.remove(gone.id, force=ask.flag("force"))
+    return empty()
+
+
 def move(ask: Ask) -> Reply:
     ask.engine.cluster.move(shape.address(ask.body(shape.MoveBody).Address))
     return empty()
@@ -123,6 +129,16 @@ ROUTES = (
         says="Inspect a host of the cluster",
         gives={200: answer.Node},
         refuses=_NOT_IN,
+    ),
+    Route(
+        "DELETE",
+        "/cluster/nodes/{name}",
+        remove,
+        slow=True,
+        says="Remove a host that will not come back from the cluster",
+        query=(flag("force", "Also one that is not down."),),
+        gives={204: None},
+        refuses=(409, 503),
     ),
     Route(
         "POST",

@@ -15,7 +15,7 @@ NO_PLUGINS = "Bascule has no plugins of Docker's kind"
 NO_REGISTRY = "Bascule does not talk to registries itself: `skopeo login` keeps the credentials that a pull uses"
 NO_COMMIT = "Bascule makes no images from containers: `docker export`, then `docker import`"
 REFUSED = "Refused"
-NO_SWARM_MODE = "Bascule has no swarm mode"
+NO_SWARM_MODE = 'Bascule has no swarm mode: "bascule cluster init" and "join" make several hosts one'
 
 
 def _refuse(kind: type[BasculeError], why: str) -> Answer:

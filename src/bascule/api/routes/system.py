@@ -23,7 +23,9 @@ async def version(ask: Ask) -> Reply:
 def info(ask: Ask) -> Reply:
     about, now = ask.house.about, ask.house.now()
     images = len(ask.containers.images.images())
-    return reply(system.info(about, ask.containers.containers(), images, now, ask.engine.shared.membership()))
+    member = ask.engine.shared.membership()
+    trouble = ask.engine.cluster.trouble() if member else ""
+    return reply(system.info(about, ask.containers.containers(), images, now, member, trouble))
 
 
 def usage(ask: Ask) -> Reply:

@@ -10,6 +10,7 @@ from bascule.engine.cluster import Invitation, Joining, Seen, Status
 from bascule.model.addresses import IPAddress, ip_address
 from bascule.model.cluster import VXLAN_PORT
 from bascule.model.errors import Invalid, NotFound
+from bascule.model.names import check_node_name
 
 
 class JoinBody(Struct):
@@ -54,9 +55,20 @@ def users(body: RightsBody) -> tuple[list[str], str]:
 def address(text: str | None) -> IPAddress:
     """Raises Invalid."""
     try:
-        return ip_address(text or "")
+        return _reachable(ip_address(text or ""))
     except ValueError:
         raise Invalid(f"invalid address {text!r}: where do this host's tunnels end?") from None
+
+
+def _reachable(found: IPAddress) -> IPAddress:
+    if (
+        found.is_loopback
+        or found.is_unspecified
+        or found.is_multicast
+        or (found.version == 6 and found.is_link_local)
+    ):
+        raise Invalid(f"other hosts do not reach this one at {found}: say another of its addresses")
+    return found
 
 
 def joining(body: JoinBody, hostname: str, *, found: bool) -> Joining:
@@ -70,15 +82,21 @@ def joining(body: JoinBody, hostname: str, *, found: bool) -> Joining:
         raise Invalid(
             "a store of the cluster's own (Embedded, Token) and somebody else's (Store) exclude each other"
         )
+    if body.Remote and not own:
+        raise Invalid(
+            f"{body.Remote} lets nobody in without a token; to join by the cluster's store say --store alone"
+        )
     if body.Token and not body.Remote:
         raise Invalid("which host lets this one in?  HOST or HOST:PORT of one that has a member of the store")
     members = body.Members or 3
     if members not in (1, 3, 5):
         raise Invalid(f"{members} members of the store: 1, 3 or 5")
+    name = body.Name or hostname
+    check_node_name(name)
     return Joining(
         found,
         address(body.Address),
-        body.Name or hostname,
+        name,
         tuple(body.Store or ()),
         port,
         own,

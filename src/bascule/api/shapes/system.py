@@ -13,7 +13,7 @@ from bascule.model.errors import Invalid
 
 API = (1, 50)
 API_MIN = (1, 24)
-NETWORKS = ("bridge", "host", "null")
+NETWORKS = ("bridge", "host", "ipvlan", "macvlan", "null", "overlay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,14 @@ def version(about: About) -> answer.Version:
 
 
 def info(
-    about: About, containers: Sequence[Container], images: int, now: int, member: Membership | None = None
+    about: About,
+    containers: Sequence[Container],
+    images: int,
+    now: int,
+    member: Membership | None = None,
+    trouble: str = "",
 ) -> answer.Info:
-    """GET /info: everything that clients read of it."""
+    """GET /info: everything that clients read of it.  *trouble*: what the cluster's store said last."""
     count = Counter(c.state.status for c in containers)
     paused = count["paused"]
     running = count["running"] + count["restarting"]
@@ -139,7 +144,7 @@ def info(
         "CgroupVersion": about.cgroup_version,
         "NEventsListener": 0,
         **_machine(about),
-        **_company(about, member),
+        **_company(about, member, trouble),
     }
 
 
@@ -166,7 +171,7 @@ def _machine(about: About) -> answer.Machine:
     }
 
 
-def _company(about: About, member: Membership | None) -> answer.Company:
+def _company(about: About, member: Membership | None, trouble: str) -> answer.Company:
     runtime: dict[str, answer.Runtime] = {about.runtime: {"path": about.runtime}}
     return {
         "IndexServerAddress": "https://index.docker.io/v1/",
@@ -188,7 +193,7 @@ def _company(about: About, member: Membership | None) -> answer.Company:
             "NodeAddr": str(member.address) if member else "",
             "LocalNodeState": "active" if member else "inactive",
             "ControlAvailable": False,
-            "Error": "",
+            "Error": trouble,
             "RemoteManagers": None,
         },
         "LiveRestoreEnabled": True,
