@@ -75,7 +75,8 @@ class Host:
     ) -> None:
         self.name = f"host{number}"
         self.address = ip_address(f"192.0.2.{number}")
-        self.kernel = FakeKernel(addresses=[self.address], seals=seals)
+        own = [self.address, ip_address(f"2001:db8::{number}")]
+        self.kernel = FakeKernel(addresses=own, seals=seals)
         self.kernel.mtu = mtu
         self.store = MemoryStore()
         self.url = url

@@ -9,8 +9,8 @@ from tests.etcd_server import ETCD, REASON, Member
 from bascule.cluster import told
 from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
-from bascule.model.errors import BasculeError
-from bascule.model.network import Network
+from bascule.model.errors import BasculeError, Conflict, Forbidden
+from bascule.model.network import Network, NetworkSpec
 from bascule.store.etcdclient import Access, Etcd
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
@@ -279,3 +279,23 @@ def lie(
     store.commit(put=[lie])
     store.close()
     etcd.close()
+
+
+def test_a_host_whose_address_is_of_the_other_family_is_refused(hosts: list[Host], etcd: Member) -> None:
+    one = hosts[0]
+    stranger = Host(4, etcd.url)
+    stranger.address = other = ip_address("2001:db8::4")
+    said = "tunnels of the cluster are over IPv4, as node host[123] is at 192.0.2.[123]: 2001:db8::[24] cannot"
+    with pytest.raises(Conflict, match=said):
+        stranger.enter()
+    assert stranger.store.all(Membership) == []
+    with pytest.raises(Conflict, match=said):
+        hosts[1].engine.cluster.move(ip_address("2001:db8::2"))
+    assert other not in {seen.node.address for seen in one.engine.cluster.nodes()}
+    assert verified(hosts) == ""
+
+
+def test_an_ingress_network_is_refused_with_what_there_is_instead(hosts: list[Host]) -> None:
+    with pytest.raises(Forbidden, match=r"^network in: there are no ingress .* bascule\.service\.publish "):
+        hosts[0].engine.create(NetworkSpec("in", driver="overlay", ingress=True))
+    assert hosts[0].overlays() == []

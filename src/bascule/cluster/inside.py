@@ -10,6 +10,7 @@ from typing import Protocol
 from bascule.cluster import audit, blocks, keys, rights, sealing, told
 from bascule.cluster.commons import Timing, access
 from bascule.cluster.member import Member
+from bascule.cluster.moving import check_family
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
@@ -241,6 +242,7 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
         if same is not None:
             user = f", as user {me.store.user} of the store" if same.id == me.id else ""
             raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already{user}")
+        check_family(me.address, nodes)
         made = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
         ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)
