@@ -69,6 +69,32 @@ def test_two_networks_are_two(cluster: Cluster, trio: list[Container]) -> None:
         assert asker.ping(asked.addresses[0], seconds=1) == "0/1"
 
 
+def test_an_address_that_a_host_has_as_well_is_the_endpoints(cluster: Cluster) -> None:
+    cluster.wire.ip("two", "addr add 10.54.0.9/32 dev lo")
+    try:
+        cluster.network("one", "far", "10.54.0.0/24")
+        far = cluster.run("one", "far-one", "far", address="10.54.0.9")
+        asker = cluster.run("two", "far-two", "far")
+        until(lambda: asker.asks("far-one") == "NOERROR 10.54.0.9")
+        assert asker.ping(far.addresses[0]) == "1/1"
+    finally:
+        cluster.wire.ip("two", "addr del 10.54.0.9/32 dev lo")
+        for host in HOSTS:
+            cluster.daemons[host].sweep()
+    assert cluster.verified() == ""
+
+
+def test_different_subnets_of_a_network_reach_each_other(cluster: Cluster) -> None:
+    cluster.network("one", "wide", "10.55.0.0/24", "10.56.0.0/24", "fd55::/64", "fd56::/64", Internal=True)
+    one, two = cluster.run("one", "wide-one", "wide"), cluster.run("two", "wide-two", "wide", address="10.56.0.9")
+    three = cluster.run("one", "wide-three", "wide", address="10.56.0.10")
+    for asker, other in permutations((one, two, three), 2):
+        assert asker.ping(other.addresses[0]) == "1/1"
+    for host in HOSTS:
+        cluster.daemons[host].sweep()
+    assert cluster.verified() == ""
+
+
 def test_an_internal_network_leads_nowhere_and_any_other_does(cluster: Cluster, trio: list[Container]) -> None:
     cluster.network("two", "inner", "10.52.0.0/24", Internal=True)
     inner = cluster.run("one", "inner-one", "inner")

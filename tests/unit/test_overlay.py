@@ -81,6 +81,7 @@ def test_an_overlay_network_on_one_of_its_hosts() -> None:
 ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1450 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1
+sysctl -qw net/ipv4/conf/br-web/arp_ignore=8
 ip link add vx-aaaaaaaaaaaa address 02:00:00:00:00:02 master br-web mtu 1450 type vxlan id 4096 dstport 4789 \
 local 192.0.2.1 nolearning proxy && ip link set vx-aaaaaaaaaaaa addrgenmode none up
 sysctl -qw net/ipv6/conf/vx-aaaaaaaaaaaa/accept_ra=0

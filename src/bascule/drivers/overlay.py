@@ -177,6 +177,8 @@ def network(net: Network) -> list[Thing]:
         Bridge(net.link, tunnel.mtu, net.mac),
         Sysctl(f"net/ipv6/conf/{net.link}/accept_ra", "0"),
         Sysctl(f"net/ipv6/conf/{net.link}/disable_ipv6", "1"),
+        # An address that the host has elsewhere may be an endpoint's here: the host does not answer for it.
+        Sysctl(f"net/ipv4/conf/{net.link}/arp_ignore", "8"),
         Vxlan(link, tunnel.vni, tunnel.port, tunnel.local, tunnel.mtu, tunnel.mac, master=net.link),
         Sysctl(f"net/ipv6/conf/{link}/accept_ra", "0"),
         # It has no address, and answers for IPv6 neighbours all the same (drivers/net/vxlan: neigh_reduce).
