@@ -106,9 +106,11 @@ class Host:
             )
         )
 
-    def box(self, name: str, network: str, *addresses: str, aliases: tuple[str, ...] = ()) -> Endpoint:
+    def box(
+        self, name: str, network: str, *addresses: str, aliases: tuple[str, ...] = (), mac: str = ""
+    ) -> Endpoint:
         box = self.engine.open(SandboxSpec(container=name * 8, name=name))
-        spec = EndpointSpec(addresses=tuple(map(ip_address, addresses)), aliases=aliases)
+        spec = EndpointSpec(addresses=tuple(map(ip_address, addresses)), aliases=aliases, mac=mac)
         return self.engine.connect(network, box.id, spec)
 
     def serve(self, name: str, network: str, service: str = "web", **more: str) -> Endpoint:
