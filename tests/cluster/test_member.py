@@ -7,6 +7,7 @@ from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member
 
 from bascule.cluster import told
+from bascule.engine.intent import GATEWAY
 from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
 from bascule.model.endpoint import EndpointSpec
@@ -316,6 +317,22 @@ def test_an_ingress_network_is_refused_with_what_there_is_instead(hosts: list[Ho
     with pytest.raises(Forbidden, match=r"^network in: there are no ingress .* bascule\.service\.publish "):
         hosts[0].engine.create(NetworkSpec("in", driver="overlay", ingress=True))
     assert hosts[0].overlays() == []
+
+
+def test_the_way_out_of_overlay_networks_is_a_bridge_network(hosts: list[Host]) -> None:
+    one = hosts[0]
+    for wrong in (
+        NetworkSpec(GATEWAY, driver="overlay"),
+        NetworkSpec(GATEWAY, driver="macvlan"),
+        NetworkSpec(GATEWAY, internal=True),
+        NetworkSpec(GATEWAY, config_only=True),
+    ):
+        with pytest.raises(Forbidden, match=f"^network {GATEWAY} leads containers of overlay networks outside"):
+            one.engine.create(wrong)
+    made = one.engine.create(NetworkSpec(GATEWAY, ipv6=True))
+    one.network("web")
+    box = one.box("a", "web")
+    assert {ep.network for ep in one.engine.endpoints(sandbox=box.sandbox)} == {box.network, made.id}
 
 
 def test_a_mac_is_one_endpoints(hosts: list[Host]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bascule.drivers import find, service
 from bascule.drivers.options import check_known
 from bascule.drivers.parent import base
-from bascule.engine.intent import DEFAULT, Intent, stands
+from bascule.engine.intent import DEFAULT, GATEWAY, Intent, stands
 from bascule.engine.leases import DRIVER
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import EndpointSpec
@@ -28,6 +28,10 @@ def check_network(spec: NetworkSpec, intent: Intent) -> None:
     if spec.name in PREDEFINED:
         # The trailing blank is Docker's.
         raise Forbidden(f"operation is not permitted on predefined {spec.name} network ")
+    if spec.name == GATEWAY and (spec.driver != "bridge" or spec.internal or spec.config_only):
+        raise Forbidden(
+            f"network {GATEWAY} leads containers of overlay networks outside: a bridge network, not an internal one"
+        )
     if spec.config_only:
         _check_config_only(spec)
     _check_scope(spec, member=intent.membership() is not None)
