@@ -75,7 +75,8 @@ class Host:
     ) -> None:
         self.name = f"host{number}"
         self.address = ip_address(f"192.0.2.{number}")
-        self.kernel = FakeKernel(addresses=[self.address], seals=seals)
+        own = [self.address, ip_address(f"2001:db8::{number}")]
+        self.kernel = FakeKernel(addresses=own, seals=seals)
         self.kernel.mtu = mtu
         self.store = MemoryStore()
         self.url = url
@@ -105,9 +106,11 @@ class Host:
             )
         )
 
-    def box(self, name: str, network: str, *addresses: str, aliases: tuple[str, ...] = ()) -> Endpoint:
+    def box(
+        self, name: str, network: str, *addresses: str, aliases: tuple[str, ...] = (), mac: str = ""
+    ) -> Endpoint:
         box = self.engine.open(SandboxSpec(container=name * 8, name=name))
-        spec = EndpointSpec(addresses=tuple(map(ip_address, addresses)), aliases=aliases)
+        spec = EndpointSpec(addresses=tuple(map(ip_address, addresses)), aliases=aliases, mac=mac)
         return self.engine.connect(network, box.id, spec)
 
     def serve(self, name: str, network: str, service: str = "web", **more: str) -> Endpoint:

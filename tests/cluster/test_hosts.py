@@ -1,5 +1,6 @@
 """Three hosts, each with its daemon, and etcd on all of them: who reaches whom, and who finds whom by name."""
 
+import json
 import socket
 from collections.abc import Iterator
 from itertools import permutations
@@ -69,6 +70,32 @@ def test_two_networks_are_two(cluster: Cluster, trio: list[Container]) -> None:
         assert asker.ping(asked.addresses[0], seconds=1) == "0/1"
 
 
+def test_an_address_that_a_host_has_as_well_is_the_endpoints(cluster: Cluster) -> None:
+    cluster.wire.ip("two", "addr add 10.54.0.9/32 dev lo")
+    try:
+        cluster.network("one", "far", "10.54.0.0/24")
+        far = cluster.run("one", "far-one", "far", address="10.54.0.9")
+        asker = cluster.run("two", "far-two", "far")
+        until(lambda: asker.asks("far-one") == "NOERROR 10.54.0.9")
+        assert asker.ping(far.addresses[0]) == "1/1"
+    finally:
+        cluster.wire.ip("two", "addr del 10.54.0.9/32 dev lo")
+        for host in HOSTS:
+            cluster.daemons[host].sweep()
+    assert cluster.verified() == ""
+
+
+def test_different_subnets_of_a_network_reach_each_other(cluster: Cluster) -> None:
+    cluster.network("one", "wide", "10.55.0.0/24", "10.56.0.0/24", "fd55::/64", "fd56::/64", Internal=True)
+    one, two = cluster.run("one", "wide-one", "wide"), cluster.run("two", "wide-two", "wide", address="10.56.0.9")
+    three = cluster.run("one", "wide-three", "wide", address="10.56.0.10")
+    for asker, other in permutations((one, two, three), 2):
+        assert asker.ping(other.addresses[0]) == "1/1"
+    for host in HOSTS:
+        cluster.daemons[host].sweep()
+    assert cluster.verified() == ""
+
+
 def test_an_internal_network_leads_nowhere_and_any_other_does(cluster: Cluster, trio: list[Container]) -> None:
     cluster.network("two", "inner", "10.52.0.0/24", Internal=True)
     inner = cluster.run("one", "inner-one", "inner")
@@ -79,6 +106,40 @@ def test_an_internal_network_leads_nowhere_and_any_other_does(cluster: Cluster, 
     assert inner.ping(outside, seconds=1).startswith(("0/1", "ping: connect"))
     other = cluster.run("three", "inner-three", "inner")
     assert inner.ping(other.addresses[0]) == "1/1"
+
+
+def test_a_container_has_no_way_into_a_tunnel_but_its_own_network(cluster: Cluster, trio: list[Container]) -> None:
+    """S7: what it says to a tunnel's port of another host is translated, as if its own host had said it."""
+    cluster.network("one", "other", "10.51.0.0/24")
+    names = {"by-bridge": "bridge", "by-overlay": "other"}
+    for name, network in names.items():
+        cluster.daemons["one"].run(name, network, "sleep", "1000")
+    boxes = [Container(cluster.daemons["one"], name, network) for name, network in names.items()]
+    mac = json.loads(trio[1].sh("ip -j link show eth0"))[0]["address"]
+    vni = int(shown(cluster.daemons["two"], "web")["Options"]["com.docker.network.driver.overlay.vxlanid_list"])
+    with in_namespace(trio[1].path, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as heard:
+        heard.bind(("eth0", FORGED))
+        heard.settimeout(10)
+        for path, text in [
+            (boxes[0].path, b"bridge"),
+            (boxes[1].path, b"overlay"),
+            (cluster.wire.path("one"), b"one"),
+        ]:
+            with socket_in(path, socket.SOCK_DGRAM, 4) as sock:
+                sock.sendto(forged(vni, mac, text), (str(cluster.wire.address("two")), 4789))
+        # What the host itself says arrives, and is the first that does.
+        assert heard.recv(100)[14:].rstrip(b"\0") == b"one"
+
+
+FORGED = 0x88B5
+"""An Ethernet type that nobody else uses."""
+
+
+def forged(vni: int, mac: str, text: bytes) -> bytes:
+    """A frame to *mac*, as it is inside a tunnel's packet."""
+    header = bytes([8, 0, 0, 0]) + (vni << 8).to_bytes(4, "big")
+    addresses = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("0200000001aa")
+    return header + addresses + FORGED.to_bytes(2, "big") + text.ljust(46, b"\0")
 
 
 def test_a_port_is_published_by_the_host_that_it_is_on(cluster: Cluster) -> None:

@@ -4,10 +4,8 @@ import pytest
 from tests.cluster.hosts import Host, until
 from tests.etcd_server import ETCD, REASON, Member
 
-from bascule.model.addresses import ip_address, ip_interface
 from bascule.model.cluster import StoreAccess
 from bascule.model.errors import Conflict, Unavailable
-from bascule.model.thing import Address, Dummy
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
 
@@ -99,17 +97,3 @@ def test_a_daemon_that_is_told_how_to_ask_remembers_where(hosts: list[Host]) -> 
     two.stop()
     two.start(StoreAccess(ca="/new.pem"))
     assert two.engine.cluster.status().membership.store == StoreAccess((two.url,), ca="/new.pem")
-
-
-def test_all_tunnels_of_a_cluster_end_at_addresses_of_one_family(hosts: list[Host]) -> None:
-    four = Host(4, hosts[0].url)
-    four.address = ip_address("2001:db8::4")
-    sixth = (Dummy("eth9"), Address("eth9", ip_interface("2001:db8::4/64")))
-    four.kernel.add(sixth)
-    with pytest.raises(Conflict, match="the cluster's tunnels end at IPv4 addresses"):
-        four.enter()
-    hosts[1].kernel.add(sixth)
-    with pytest.raises(Conflict, match="the cluster's tunnels end at IPv4 addresses"):
-        hosts[1].engine.cluster.move(four.address)
-    until(hosts[0].clean)
-    four.stop()

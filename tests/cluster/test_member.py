@@ -9,8 +9,11 @@ from tests.etcd_server import ETCD, REASON, Member
 from bascule.cluster import keys, told
 from bascule.model.addresses import ip_address, ip_network
 from bascule.model.cluster import Membership, Remote
-from bascule.model.errors import BasculeError, Conflict
+from bascule.model.endpoint import EndpointSpec
+from bascule.model.errors import BasculeError, Conflict, Failed, Forbidden
 from bascule.model.network import Network
+from bascule.model.sandbox import SandboxSpec
+from bascule.model.thing import Fdb, Neigh
 from bascule.store.etcdclient import Access, Etcd
 
 pytestmark = pytest.mark.skipif(not ETCD, reason=REASON)
@@ -107,6 +110,20 @@ def test_addresses_that_are_asked_for(hosts: list[Host]) -> None:
     assert refusal(two, "web", "10.1.0.3").startswith("Forbidden: Address 10.1.0.3 is not this host's to give")
     assert "no configured subnet" in refusal(two, "web", "10.9.0.1")
     assert str(two.box("b", "web", "10.1.0.78").addresses[0]) == "10.1.0.78/24"
+
+
+def test_a_dry_run_says_what_only_the_cluster_knows(hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    one.network("web", "10.1.0.0/24")
+    until(lambda: two.overlays() == ["web"])
+    box = two.engine.open(SandboxSpec(container="b" * 64, name="b"))
+    for spec in (EndpointSpec(), EndpointSpec(addresses=(ip_address("10.1.0.9"),))):
+        with pytest.raises(Failed, match="this host's to give") as refusal:
+            two.engine.plan_connect("web", box.id, spec)
+        assert str(refusal.value).endswith("is not asked by a dry run")
+    two.engine.connect("web", box.id)
+    other = two.engine.open(SandboxSpec(container="c" * 64, name="c"))
+    assert "ip addr add 10.1.0.3/24 dev eth0" in "\n".join(two.engine.plan_connect("web", other.id))
 
 
 def test_an_address_moves_to_another_host(hosts: list[Host]) -> None:
@@ -310,3 +327,49 @@ def test_a_store_that_does_not_answer_is_told_before_anybody_is_suspected(etcd: 
     etcd.wait()
     until(lambda: one.engine.cluster.status().store == "")
     one.stop()
+
+
+def test_a_host_whose_address_is_of_the_other_family_is_refused(hosts: list[Host], etcd: Member) -> None:
+    one = hosts[0]
+    stranger = Host(4, etcd.url)
+    stranger.address = other = ip_address("2001:db8::4")
+    said = "tunnels of the cluster are over IPv4, as node host[123] is at 192.0.2.[123]: 2001:db8::[24] cannot"
+    with pytest.raises(Conflict, match=said):
+        stranger.enter()
+    assert stranger.store.all(Membership) == []
+    with pytest.raises(Conflict, match=said):
+        hosts[1].engine.cluster.move(ip_address("2001:db8::2"))
+    assert other not in {seen.node.address for seen in one.engine.cluster.nodes()}
+    assert verified(hosts) == ""
+
+
+def test_a_mac_is_one_endpoints(hosts: list[Host]) -> None:
+    one, two, three = hosts
+    net = one.network("web", "10.1.0.0/24")
+    until(lambda: all(h.overlays() == ["web"] for h in hosts))
+    a = one.box("a", "web")
+    two.box("b", "web")
+    until(lambda: two.known("web").startswith("a "))
+    with pytest.raises(Forbidden, match=f"^network web: {a.mac} is the MAC of a$"):
+        two.box("c", "web", mac=a.mac)
+    # Who says it all the same is left out, for as long as the first one is there.
+    lie(three, net, mac=a.mac, address="10.1.0.200")
+    until(lambda: any(f"liar: {a.mac} is the MAC of a" in line for line in two.engine.cluster.verify()))
+    assert two.known("web") == "a 10.1.0.2, b 10.1.0.8"
+    one.unbox(a)
+    until(lambda: two.known("web") == "b 10.1.0.8, liar 10.1.0.200")
+
+
+def test_what_the_kernel_refuses_keeps_nothing_else_from_being_put_right(hosts: list[Host]) -> None:
+    one, two, _ = hosts
+    one.network("web", "10.1.0.0/24")
+    until(lambda: two.overlays() == ["web"])
+    one.box("a", "web")
+    two.box("b", "web")
+    until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8")
+    (fdb, neigh) = (thing for thing in one.engine.shared.things() if isinstance(thing, Fdb | Neigh))
+    one.kernel.remove([fdb, neigh])
+    one.kernel.refuse = lambda thing: thing == fdb
+    until(lambda: one.entries() == [str(neigh)])
+    one.kernel.refuse = lambda _: False
+    until(lambda: one.entries() == [str(fdb), str(neigh)])

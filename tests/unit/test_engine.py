@@ -252,6 +252,15 @@ def test_published_ports_follow_the_gateway_and_keep_their_numbers(engine: Engin
     assert engine.endpoints(network=engine.network("b").id)[0].ports == ()
 
 
+def test_an_option_of_ours_that_no_endpoint_has_is_refused(engine: Engine) -> None:
+    engine.create(NetworkSpec("web"))
+    box = engine.open(SandboxSpec(container="1" * 64, name="box"))
+    wanted = r"^unknown option bascule\.sevice: there is bascule\.service, "
+    with pytest.raises(Invalid, match=wanted):
+        engine.connect("web", box.id, EndpointSpec(options={"bascule.sevice": "shop"}))
+    assert engine.endpoints(sandbox=box.id) == []
+
+
 def test_a_taken_host_port_is_refused_and_names_its_holder(engine: Engine) -> None:
     engine.create(NetworkSpec("a"))
     port = (PortSpec(80, host_ports=(8080, 8080)),)

@@ -10,8 +10,10 @@ from bascule.engine import warnings
 from bascule.engine.engine import Engine
 from bascule.kernel.fake import FakeKernel
 from bascule.kernel.nature import nature
+from bascule.model.cluster import Tunnel
+from bascule.model.endpoint import EndpointSpec
 from bascule.model.hostlink import HostLink
-from bascule.model.network import NetworkSpec, PoolSpec
+from bascule.model.network import Network, NetworkSpec, PoolSpec
 from bascule.store.memory import MemoryStore
 
 WIRELESS = "wlan0 is wireless: access points drop frames of MACs that they did not admit"
@@ -47,6 +49,34 @@ def test_nothing_is_told_where_nothing_is_in_the_way(driver: str, parent: str) -
 
 def test_a_bridge_is_never_warned_of() -> None:
     assert told("bridge", "") == ""
+
+
+def ports(*wanted: tuple[str, bool]) -> str:
+    """What is told of ports of a container on overlay networks, internal or not, or on a macvlan network."""
+    nets = [
+        Network(
+            name,
+            name,
+            driver,
+            1,
+            internal=internal,
+            options={"parent": "eth0"},
+            tunnel=Tunnel(4096, 1450) if driver == "overlay" else None,
+        )
+        for driver, internal in wanted
+        for name in [f"inner-{driver}" if internal else driver]
+    ]
+    return "\n".join(warnings.of_ports([(net, EndpointSpec()) for net in nets]))
+
+
+def test_ports_on_networks_of_several_hosts_are_discarded_only_where_nothing_leads_outside() -> None:
+    told = "Published ports are discarded: "
+    assert ports(("overlay", False)) == ""
+    assert ports(("overlay", True), ("overlay", False)) == ""
+    assert ports(("overlay", True)) == f"{told}network inner-overlay is internal"
+    assert ports(("overlay", False), ("macvlan", False)) == (
+        f"{told}the macvlan driver does not support port mappings"
+    )
 
 
 LINK = HostLink(7, "eth0", mac="02:00:00:00:00:07")

@@ -15,7 +15,7 @@ from bascule.model.cluster import Node, Remote, Tunnel
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import BasculeError, Failed
 from bascule.model.network import Network, NetworkSpec, Pool, PoolSpec
-from bascule.model.thing import Thing
+from bascule.model.thing import Route, Thing
 
 LOCAL, FAR, FAR6 = ip_address("192.0.2.1"), ip_address("192.0.2.2"), ip_address("2001:db8::2")
 NET = Network(
@@ -81,6 +81,7 @@ def test_an_overlay_network_on_one_of_its_hosts() -> None:
 ip link add br-web address 02:00:00:00:00:01 type bridge && ip link set br-web mtu 1450 addrgenmode none up
 sysctl -qw net/ipv6/conf/br-web/accept_ra=0
 sysctl -qw net/ipv6/conf/br-web/disable_ipv6=1
+sysctl -qw net/ipv4/conf/br-web/arp_ignore=8
 ip link add vx-aaaaaaaaaaaa address 02:00:00:00:00:02 master br-web mtu 1450 type vxlan id 4096 dstport 4789 \
 local 192.0.2.1 nolearning proxy && ip link set vx-aaaaaaaaaaaa addrgenmode none up
 sysctl -qw net/ipv6/conf/vx-aaaaaaaaaaaa/accept_ra=0
@@ -107,6 +108,15 @@ nsenter --net=/ns/box ip addr add 10.0.0.2/24 dev eth0
 nsenter --net=/ns/box ip addr add fd07::2/64 dev eth0 nodad
 nsenter --net=/ns/box ip link set eth0 up"""
     )
+
+
+def test_an_endpoint_reaches_the_subnets_that_it_has_no_address_in_on_its_link() -> None:
+    net = replace(NET, pools=tuple(map(pool, ("10.0.0.0/24", "10.1.0.0/24", "fd07::/64", "fd08::/64"))))
+    routes = [str(thing) for thing in overlay.endpoint(net, BOX) if isinstance(thing, Route)]
+    assert routes == [
+        "nsenter --net=/ns/box ip -4 route add 10.1.0.0/24 dev eth0",
+        "nsenter --net=/ns/box ip -6 route add fd08::/64 dev eth0",
+    ]
 
 
 def test_an_endpoint_on_another_host() -> None:
@@ -146,6 +156,8 @@ def test_a_host_that_is_no_member_any_more_states_nothing() -> None:
             "Invalid: bascule.encryption=esp and encrypted=false contradict each other",
         ),
         ({overlay.VNIS: "4097,4098"}, ""),
+        ({overlay.VNIS: "4097,abc"}, f"Invalid: failed to parse {overlay.VNIS} value: abc"),
+        ({overlay.VNIS: "4097,0"}, "Invalid: invalid vxlan id value 0 passed: 1 to 16777215 are there"),
         ({overlay.VNIS: "16777216"}, "Invalid: invalid vxlan id value 16777216 passed: 1 to 16777215 are there"),
         ({overlay.MTU: "1279"}, "Failed: invalid MTU 1279 of an overlay network: 1280 to 65535"),
         ({"bascule.antispof": "1"}, "Invalid: unknown option bascule.antispof: there is"),

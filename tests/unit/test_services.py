@@ -41,7 +41,6 @@ def test_an_endpoint_says_which_service_it_belongs_to() -> None:
         ({"bascule.service": ""}, "a name is letters"),
         ({"bascule.service.mode": "vip"}, "bascule.service has to name it"),
         ({"bascule.service": "web", "bascule.service.mode": "ipvs"}, "there is vip, dnsrr"),
-        ({"bascule.service": "web", "bascule.service.port": "80"}, "unknown option bascule.service.port"),
         ({"bascule.service": "web", "bascule.service.publish": "80"}, "a port is published as 8080:80"),
         ({"bascule.service": "web", "bascule.service.publish": "0:80"}, "ports are 1 to 65535"),
         ({"bascule.service": "web", "bascule.service.source": "lose"}, "there is any, keep"),

@@ -76,4 +76,6 @@ def test_a_job_whose_directory_is_not_there_does_not_run() -> None:
 def test_a_command_is_one_line_that_can_be_pasted() -> None:
     argv = Guest(1, 1, "/p", "/k", "kvm", 2048).argv()
     assert shlex.split(shlex.join(argv)) == argv
-    assert {"-accel kvm", "-cpu host", "-m 2048"} <= {f"{a} {b}" for a, b in itertools.pairwise(argv)}
+    assert {"-accel kvm", "-cpu host,-aes,-pclmulqdq", "-m 2048"} <= {
+        f"{a} {b}" for a, b in itertools.pairwise(argv)
+    }

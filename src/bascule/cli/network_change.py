@@ -134,14 +134,14 @@ COMMANDS = {
         "[OPTIONS] NETWORK",
         "Create a network",
         """
-        --attachable           Accepted for Docker's swarm; a network of one host always is
+        --attachable           Accepted for Docker's swarm; every network is
         --aux-address map      Addresses that are somebody else's, name=address
         --config-from string   Take the subnets and options of this configuration
         --config-only          Only a configuration, for other networks to take theirs from
     -d, --driver string=bridge   What kind of network: bridge, macvlan, ipvlan, overlay
         --dry-run              Print the command lines that this comes to, and do nothing
         --gateway strings      The subnet's gateway
-        --ingress              Docker's swarm routing mesh
+        --ingress              Docker's swarm routing mesh; no network is
         --internal             Keep the network to itself: nothing goes out, nothing comes in
         --ip-range strings     The part of the subnet that containers' addresses are taken from
         --ipam-driver string=default   Who gives the addresses: default, null, or dhcp (a server on the segment)

@@ -9,7 +9,7 @@ from threading import Lock
 
 from bascule.cluster import told
 from bascule.cluster.commons import Commons
-from bascule.cluster.lawful import fault
+from bascule.cluster.lawful import doubled, fault, holders
 from bascule.drivers import service
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Membership, Remote
@@ -49,6 +49,8 @@ class Following:
         self._lock = Lock()
         self._heard: set[str] = set()
         self._told: set[str] = set()
+        self._wrong: set[str] = set()
+        """Records that are left out: with another one's change they may be right."""
         self.records = told.store(common.etcd, network, common.me.id)
 
         def tell(put: Sequence[Storable], gone: Sequence[Storable]) -> None:
@@ -76,10 +78,12 @@ class Following:
             heard, self._heard = self._heard, set()
         if not heard:
             return False
+        heard |= self._wrong
         me = self._common.me.id
         found = {ident: self.records.get(Remote, ident) for ident in heard}
         others = [one for one in found.values() if one is not None and one.node != me]
         wrong, out = self.faults(others), self._common.out()
+        self._wrong = set(wrong)
         known = {one.id: one for one in self._shared.remotes(self.network) if one.id in heard}
         put = [one for one in others if one.id not in wrong and one.node not in out]
         there = {one.id for one in put}
@@ -93,8 +97,14 @@ class Following:
         if net is None:
             return {}
         nodes = self._common.nodes()
-        here: dict[object, Endpoint] = {a.ip: ep for ep in self._shared.endpoints(net.id) for a in ep.addresses}
-        return {one.id: why for one in others if (why := fault(one, net, nodes, here))}
+        own, asked = self._shared.endpoints(net.id), list(others)
+        here: dict[object, Endpoint] = {a.ip: ep for ep in own for a in ep.addresses}
+        known = [one for one in self._shared.remotes(net.id) if self.records.get(Remote, one.id) is not None]
+        wrong = {one.id: why for one in asked if (why := fault(one, net, nodes, here))}
+        out = self._common.out()
+        right = [one for one in asked if one.id not in wrong and one.node not in out]
+        macs = holders([*own, *known, *right])
+        return wrong | {one.id: why for one in right if (why := doubled(one, macs))}
 
     def _warn(self, wrong: dict[str, str]) -> None:
         for ident, why in wrong.items():

@@ -13,6 +13,7 @@ from bascule.cluster.commons import Timing, access, known_nodes
 from bascule.cluster.fitting import astray
 from bascule.cluster.leaving import removable, take_out
 from bascule.cluster.member import Member
+from bascule.cluster.moving import check_family
 from bascule.engine.cluster import Invitation, Joining, Rebuilt, Seen, Status
 from bascule.engine.shared import Shared
 from bascule.model.addresses import IPAddress
@@ -277,12 +278,7 @@ def _enter(etcd: Etcd, me: Membership, seals: tuple[Seal, ...]) -> list[Node]:
         if same is not None:
             user = f", as user {me.store.user} of the store" if same.id == me.id else ""
             raise Conflict(f"there is a node {same.name} at {same.address} in the cluster already{user}")
-        other = next((n for n in nodes if n.address.version != me.address.version), None)
-        if other is not None:
-            raise Conflict(
-                f"the cluster's tunnels end at IPv{other.address.version} addresses, as {other.name}'s at"
-                f" {other.address}: {me.address} is none"
-            )
+        check_family(me.address, nodes)
         made = sealing.node(me, seals)
         # Whoever joins raises the ledger of nodes: of two with one name, one sees the other.
         ledger, turn = keys.ledger("nodes"), Ledger("nodes", me.joined)

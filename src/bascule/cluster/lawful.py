@@ -1,12 +1,29 @@
 """What another host says is checked before anything is made of it (S18): a record that is wrong is left out, and
 said so once.  Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bascule.model.cluster import Node, Remote
 from bascule.model.endpoint import Endpoint
 from bascule.model.names import MAC
 from bascule.model.network import Network
+
+
+def holders(ends: Iterable[Remote | Endpoint]) -> dict[str, Remote | Endpoint]:
+    """Who has each MAC: the first of *ends* that says so."""
+    found: dict[str, Remote | Endpoint] = {}
+    for one in ends:
+        found.setdefault(one.mac, one)
+    return found
+
+
+def doubled(one: Remote, macs: Mapping[str, Remote | Endpoint]) -> str:
+    """Why the record cannot be beside those that *macs* has of its network, "" if it can."""
+    holder = macs.get(one.mac, one)
+    # An address that is another host's now has the MAC that it had.
+    if holder.id == one.id or (isinstance(holder, Remote) and set(holder.addresses) & set(one.addresses)):
+        return ""
+    return f"{one.mac} is the MAC of {holder.name}"
 
 
 def fault(one: Remote, net: Network, nodes: Mapping[str, Node], here: Mapping[object, Endpoint]) -> str:

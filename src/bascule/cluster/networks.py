@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bascule.cluster import blocks, keys, sealing, told
 from bascule.cluster.commons import Commons
+from bascule.cluster.lawful import holders
 from bascule.drivers import overlay
 from bascule.engine.shared import Shared
 from bascule.ipam.blocks import has_room, pick_vni
@@ -13,6 +14,7 @@ from bascule.model.addresses import Family, IPAddress, family
 from bascule.model.cluster import Ledger, Tunnel
 from bascule.model.endpoint import EndpointSpec
 from bascule.model.errors import Conflict, Forbidden, Unavailable
+from bascule.model.names import parse_mac
 from bascule.model.network import Network
 from bascule.model.service import entry
 from bascule.model.spans import clash, span
@@ -107,7 +109,15 @@ def _clear(etcd: Etcd, network: str) -> None:
 
 def enough(shared: Shared, net: Network, spec: EndpointSpec) -> bool:
     """Whether this host can place an endpoint like *spec* without asking anybody."""
-    return not any(True for _ in _lacking(shared, net, spec))
+    return not any(True for _ in _lacking(shared, net, spec)) and not _has_its_mac(shared, net, spec)
+
+
+def _has_its_mac(shared: Shared, net: Network, spec: EndpointSpec) -> str:
+    """Who has the MAC that *spec* asks for, "" where nobody has: frames would come to one of both."""
+    if not spec.mac:
+        return ""
+    holder = holders([*shared.endpoints(net.id), *shared.remotes(net.id)]).get(parse_mac(spec.mac))
+    return holder.name if holder else ""
 
 
 def _lacking(shared: Shared, net: Network, spec: EndpointSpec) -> Iterator[IPAddress | Family]:
@@ -124,7 +134,11 @@ def _lacking(shared: Shared, net: Network, spec: EndpointSpec) -> Iterator[IPAdd
 
 
 def provide(common: Commons, shared: Shared, net: Network, spec: EndpointSpec) -> None:
-    """This host has blocks out of which it can place an endpoint like *spec*.  Raises what `connect` would."""
+    """This host has blocks out of which it can place an endpoint like *spec*.  Raises what `connect` would; Held
+    where another endpoint has its MAC."""
+    other = _has_its_mac(shared, net, spec)
+    if other:
+        raise blocks.Held(f"network {net.name}: {parse_mac(spec.mac)} is the MAC of {other}")
     for what in _lacking(shared, net, spec):
         if isinstance(what, int):
             choose = blocks.next_of(net, what)

@@ -1,7 +1,7 @@
 """Reading options: Docker's words for what cannot be read, which are Go's."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bascule.model.addresses import IPAddress, ip_address
 from bascule.model.errors import Invalid
@@ -22,11 +22,16 @@ def refused(key: str, value: str, why: str) -> Invalid:
 
 
 def check_ours(options: Options, *known: str) -> None:
+    """Raises Invalid for an option of Bascule's own that is not among *known*, nor one that every network has."""
+    check_known(options, (*known, ALLOW_OVERLAP))
+
+
+def check_known(options: Options, known: Collection[str]) -> None:
     """Raises Invalid for an option of Bascule's own that is not among *known*: a slip in one of these would be a
     protection that is not there.  Docker's own unknown options are let through, as Docker does."""
     for key in options:
-        if key.startswith("bascule.") and key not in (*known, ALLOW_OVERLAP):
-            raise Invalid(f"unknown option {key}: there is {', '.join(sorted((*known, ALLOW_OVERLAP)))}")
+        if key.startswith("bascule.") and key not in known:
+            raise Invalid(f"unknown option {key}: there is {', '.join(sorted(known))}")
 
 
 def flag(options: Options, key: str, default: bool) -> bool:

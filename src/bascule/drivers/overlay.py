@@ -7,7 +7,7 @@ for (`proxy`).  A host that has no endpoint on the network states nothing of it.
 The bridge has no address: what leaves the cluster goes by an endpoint on a bridge network, as in Docker.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from bascule.drivers import announce, sealed, service, sysctls
@@ -26,6 +26,7 @@ from bascule.model.thing import (
     Lawful,
     Neigh,
     Port,
+    Route,
     Sysctl,
     Thing,
     Together,
@@ -73,12 +74,15 @@ def check(spec: NetworkSpec) -> Chosen:
 
 def vni(options: Options) -> int:
     """The VNI that is asked for, 0 where none is.  Of Docker's list, one a subnet, ours needs the first."""
-    first = options.get(VNIS, "").partition(",")[0].strip()
-    if not first:
-        return 0
-    found = number({VNIS: first}, VNIS, 0)
+    asked = options.get(VNIS, "").strip()
+    found = [_one_vni(word.strip()) for word in asked.split(",")] if asked else [0]
+    return found[0]
+
+
+def _one_vni(word: str) -> int:
+    found = number({VNIS: word}, VNIS, 0)
     if not 0 < found <= VNI_LAST:
-        raise Invalid(f"invalid vxlan id value {first} passed: 1 to {VNI_LAST} are there")
+        raise Invalid(f"invalid vxlan id value {word} passed: 1 to {VNI_LAST} are there")
     return found
 
 
@@ -173,6 +177,8 @@ def network(net: Network) -> list[Thing]:
         Bridge(net.link, tunnel.mtu, net.mac),
         Sysctl(f"net/ipv6/conf/{net.link}/accept_ra", "0"),
         Sysctl(f"net/ipv6/conf/{net.link}/disable_ipv6", "1"),
+        # An address that the host has elsewhere may be an endpoint's here: the host does not answer for it.
+        Sysctl(f"net/ipv4/conf/{net.link}/arp_ignore", "8"),
         Vxlan(link, tunnel.vni, tunnel.port, tunnel.local, tunnel.mtu, tunnel.mac, master=net.link),
         Sysctl(f"net/ipv6/conf/{link}/accept_ra", "0"),
         # It has no address, and answers for IPv6 neighbours all the same (drivers/net/vxlan: neigh_reduce).
@@ -218,4 +224,13 @@ def endpoint(net: Network, ep: Endpoint) -> list[Thing]:
         *sysctls.things(ep.spec.options.get(SYSCTLS, ""), ep.ifname, ep.key),
         *(Address(ep.ifname, address, ep.key) for address in ep.addresses),
         Up(ep.ifname, ep.key, silent=not net.ipv6),
+        *_other_subnets(net, ep),
     ]
+
+
+def _other_subnets(net: Network, ep: Endpoint) -> Iterator[Route]:
+    """Those that *ep* has no address in are on the link as well: there is no router between the two."""
+    own = [address.network for address in ep.addresses]
+    for pool in net.pools:
+        if pool.subnet not in own and any(pool.family == one.version for one in own):
+            yield Route(ep.ifname, pool.subnet, None, pool.family, ep.key)

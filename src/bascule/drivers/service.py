@@ -13,7 +13,7 @@ SERVICE = "bascule.service"
 MODE = "bascule.service.mode"
 PUBLISH = "bascule.service.publish"
 SOURCE = "bascule.service.source"
-_KNOWN = (SERVICE, MODE, PUBLISH, SOURCE)
+KNOWN = (SERVICE, MODE, PUBLISH, SOURCE)
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _PORT = re.compile(r"([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp|sctp))?")
 _MODES: tuple[Mode, ...] = get_args(Mode)
@@ -22,11 +22,8 @@ _SOURCES = {"any": False, "keep": True}
 
 def wanted(options: Mapping[str, str]) -> Wanted | None:
     """None where no service is named.  Raises Invalid."""
-    unknown = sorted(key for key in options if key.startswith(f"{SERVICE}.") and key not in _KNOWN)
-    if unknown:
-        raise Invalid(f"unknown option {unknown[0]}: there is {', '.join(_KNOWN)}")
     if SERVICE not in options:
-        lonely = next((key for key in _KNOWN if key in options), "")
+        lonely = next((key for key in KNOWN if key in options), "")
         if lonely:
             raise Invalid(f"{lonely} says how a service is reached: {SERVICE} has to name it")
         return None

@@ -9,6 +9,9 @@ from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, ip
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.network import Network, Pool
 
+# Only who rehearses has not asked.
+_YET = ": the cluster gives it some when an endpoint comes, and is not asked by a dry run"
+
 
 class NoAddress(Failed):
     """Every address that could be given out is taken."""
@@ -35,7 +38,7 @@ class Addressing:
             if asked is not None:
                 decided.append(_static(asked, pools, taken))
                 if net.tunnel and not any(asked in block for block in net.tunnel.blocks):
-                    raise NoAddress(f"{asked} of network {net.name} is not this host's to give")
+                    raise NoAddress(f"{asked} of network {net.name} is not this host's to give{_YET}")
             elif pools:
                 decided.append(self._dynamic(net, version, pools, taken))
         return tuple(decided)
@@ -44,6 +47,8 @@ class Addressing:
         over = self.passed_over(net.id)
         after = self._last.get((net.id, version))
         found = _pick(_own(net, pools), taken.union(over) if over else taken, after)
+        if found is None and net.tunnel:
+            raise NoAddress(f"no IPv{version} address of network {net.name} is this host's to give{_YET}")
         if found is None:
             raise NoAddress(
                 f"no available IPv{version} addresses on this network's address pools: {net.name} ({net.id})"

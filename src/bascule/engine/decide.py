@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from bascule.drivers import find, service
 from bascule.drivers.options import Options, flag
@@ -223,7 +224,7 @@ class Decisions:
         _check_free(insisted, mine, link)
         chosen = driver.check(as_spec(net))
         self._check_segment(net, chosen, spec)
-        addresses = self.addressing.choose(net, at or spec.addresses)
+        addresses = self._apart(net, self.addressing.choose(net, at or spec.addresses), mine)
         targets = self._linked(net, spec)
         return Endpoint(
             id=ident,
@@ -243,6 +244,21 @@ class Decisions:
             reaches=tuple((a.ip, *port) for target in targets for a in target.addresses for port in target.exposed),
             spec=spec,
         )
+
+    def _apart(
+        self, net: Network, addresses: tuple[IPInterface, ...], mine: Sequence[Endpoint]
+    ) -> tuple[IPInterface, ...]:
+        """*addresses*.  Raises Failed where the sandbox would have one subnet on two links.  A host refuses such
+        networks of its own, and one of the cluster's may be like one of them all the same."""
+        for address, ep in product(addresses, mine):
+            there = next((a for a in ep.addresses if a.network.overlaps(address.network)), None)
+            if there is not None:
+                other = self.intent.by_id(ep.network)
+                raise Failed(
+                    f"{ep.name} cannot be on network {net.name} ({address.network}) and on network {other.name}"
+                    f" ({there.network}): they overlap"
+                )
+        return addresses
 
     def _check_segment(self, net: Network, chosen: Chosen, spec: EndpointSpec) -> None:
         """Raise Failed for what the kernel would refuse of an endpoint on a parent."""

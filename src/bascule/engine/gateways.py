@@ -46,8 +46,9 @@ class WayOut:
     decide: Decisions
 
     def network(self) -> Network | None:
-        """None: it has to be made, out of `spec`."""
-        return next(iter(self.intent.store.where(Network, "name", GATEWAY)), None)
+        """None: it has to be made, out of `spec`.  A network of the cluster may have the name, too."""
+        found = self.intent.store.where(Network, "name", GATEWAY)
+        return next((net for net in found if net.driver == "bridge"), None)
 
     @staticmethod
     def spec() -> NetworkSpec:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from bascule.drivers import find, service
+from bascule.drivers.options import check_known
 from bascule.drivers.parent import base
-from bascule.engine.intent import DEFAULT, Intent, stands
+from bascule.engine.intent import DEFAULT, GATEWAY, Intent, stands
 from bascule.engine.leases import DRIVER
 from bascule.model.addresses import IPAddress
 from bascule.model.endpoint import EndpointSpec
@@ -27,6 +28,10 @@ def check_network(spec: NetworkSpec, intent: Intent) -> None:
     if spec.name in PREDEFINED:
         # The trailing blank is Docker's.
         raise Forbidden(f"operation is not permitted on predefined {spec.name} network ")
+    if spec.name == GATEWAY and (spec.driver != "bridge" or spec.internal or spec.config_only):
+        raise Forbidden(
+            f"network {GATEWAY} leads containers of overlay networks outside: a bridge network, not an internal one"
+        )
     if spec.config_only:
         _check_config_only(spec)
     _check_scope(spec, member=intent.membership() is not None)
@@ -69,6 +74,11 @@ def _check_scope(spec: NetworkSpec, *, member: bool) -> None:
             raise Forbidden(f"network {spec.name}: an overlay network is on several hosts, its scope is not local")
     elif spec.scope in ("swarm", "global"):
         raise Forbidden("cannot create a swarm scoped network when swarm is not active")
+    if spec.ingress and spec.driver == "overlay":
+        raise Forbidden(
+            f"network {spec.name}: there are no ingress networks here: what option {service.PUBLISH} of an endpoint"
+            " publishes, every host of the cluster does"
+        )
     if spec.ingress:
         raise Forbidden("Ingress network can only be global scope network")
 
@@ -129,6 +139,7 @@ def check_endpoint(net: Network, spec: EndpointSpec) -> None:
         raise Invalid(f"invalid endpoint settings:\n{faults[0]}")
     if faults:
         raise Invalid("invalid endpoint settings:\n" + "\n".join(f"* {fault}" for fault in faults))
+    check_known(spec.options, service.KNOWN)
     driver.check_endpoint(net, dict(spec.options))
     if not net.tunnel and service.wanted(spec.options):
         raise Invalid(f"network {net.name}: services are on networks of several hosts (--driver overlay)")

@@ -15,12 +15,11 @@ from bascule.engine.decide import hashed_mac
 from bascule.engine.intent import Intent, joined, remote_member
 from bascule.engine.names import Names, Zone
 from bascule.engine.services import Services
-from bascule.kernel.apply import shift
 from bascule.kernel.protocol import Kernel
 from bascule.model.addresses import IPAddress, IPNetwork
 from bascule.model.cluster import Membership, Node, Remote, Ring
 from bascule.model.endpoint import Endpoint, EndpointSpec
-from bascule.model.errors import BasculeError, KernelError
+from bascule.model.errors import KernelError
 from bascule.model.names import link_name
 from bascule.model.network import Network
 from bascule.model.sandbox import Sandbox, SandboxSpec
@@ -350,11 +349,11 @@ class Shared:
             return []
         with self.lock:
             missing, stray = self._wrong()
-            try:
-                shift(self.kernel, stray, missing)
-            except BasculeError as refusal:
-                log.warning("%s", refusal)
-            return [f"was gone: {thing}" for thing in missing] + [f"was not ours: {thing}" for thing in stray]
+            # What is refused keeps nothing else from being put right.
+            self._become(stray, missing)
+            refused = {*self.kernel.missing(missing)} if missing else set()
+            made = [thing for thing in missing if thing not in refused]
+            return [f"was gone: {thing}" for thing in made] + [f"was not ours: {thing}" for thing in stray]
 
     def differences(self) -> list[str]:
         """What of the cluster's networks is missing in the kernel, and what is there beside it; changes nothing."""

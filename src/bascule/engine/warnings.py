@@ -49,12 +49,16 @@ def of_ports(nets: Sequence[tuple[Network, EndpointSpec]]) -> list[str]:
         return []
     publishing = [net for net, _ in nets if find(net.driver).TRAITS.publishes]
     leading = [net for version in FAMILIES if (net := _gateway(nets, version))]
-    if publishing and (not leading or any(net in publishing for net in leading)):
+    # Who is on networks of several hosts alone publishes by the endpoint that leads outside (`gateways.WayOut`).
+    led_out = [net for net, _ in nets if net.tunnel and not net.internal] if not leading else []
+    if led_out or (publishing and (not leading or any(net in publishing for net in leading))):
         return []
     told = "Published ports are discarded: "
     if publishing:
         told += f"the default route is on network {leading[0].name}, and "
     net = leading[0] if leading else nets[0][0]
+    if net.tunnel:
+        return [f"{told}network {net.name} is internal"]
     return [f"{told}the {net.driver} driver does not support port mappings"]
 
 

@@ -194,6 +194,12 @@ def _nat_chains() -> Iterator[Chain]:
 
 # What comes from or goes to another engine's network is judged by its own rules, and not here.
 _NOBODYS = f"iifgroup != {GROUPS[0]}-{GROUPS[-1]} oifgroup != {GROUPS[0]}-{GROUPS[-1]}"
+# What is translated on its way would come from one of the cluster's hosts.
+_TO_TUNNEL = "udp dport @underlay meta nfproto $proto $ip daddr @vtep_$ip"
+_INTO_TUNNELS: tuple[Row, ...] = (
+    (f"{_TO_TUNNEL} $ip saddr != @vtep_$ip drop", "tunnels begin on the cluster's hosts (S7)"),
+    (f"{_TO_TUNNEL} iifname . iifname @hairpin_$ip drop", "and not in our networks (S7)"),
+)
 CLOSED = f"meta nfproto $proto meta nfproto @closed iifname . iifname != @hairpin_$ip {_NOBODYS} drop"
 
 
@@ -222,6 +228,7 @@ def _forward_chains() -> Iterator[Chain]:
         "forward",
         "type filter hook forward priority filter; policy accept;",
         (
+            *_both(*_INTO_TUNNELS),
             (f"jump {USER}", "the administrator first"),
             ("iifname . oifname @together accept", "endpoints of one network"),
             ("iifname @internal_from drop", "nothing leaves an internal network"),
