@@ -11,16 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bascule.model.events import Event
+from bascule.model.names import printable
 
 logger = logging.getLogger("bascule")
 
 FIELDS = ("network", "container", "type", "error", "path", "took")
-
-
-def printable(text: str) -> str:
-    """*text* on one line, with what cannot be printed as Python writes it: what users name things by must make
-    neither a line of its own nor move a terminal's cursor."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class _Text(logging.Formatter):

@@ -272,10 +272,12 @@ def test_what_another_host_says_is_checked(hosts: list[Host]) -> None:
     lie(three, net, mac="ff:ff:ff:ff:ff:ff")
     lie(three, net, address="10.1.0.1")
     lie(three, net, address="10.1.0.3")
+    lie(three, net, address="10.1.0.203", name="no\x1b[2Jname")
     lie(three, net, address="10.1.0.200")
     until(lambda: one.known("web") == "a 10.1.0.2, liar 10.1.0.200")
     assert len(one.entries()) == 2
-    assert sum("wrong" in line for line in one.engine.cluster.verify()) == 6
+    assert sum("wrong" in line for line in one.engine.cluster.verify()) == 7
+    assert all(line.isprintable() for line in one.engine.cluster.verify())
 
 
 def lie(
@@ -285,12 +287,13 @@ def lie(
     via: Host | None = None,
     address: str = "10.1.0.201",
     mac: str = "02:00:00:00:00:66",
+    name: str = "liar",
 ) -> None:
     """*host* tells of an endpoint that it need not have."""
     me = host.engine.store.all(Membership)[0]
     ident = f"{next(_count):064x}"
     where = (via or host).address
-    lie = Remote(ident, net.id, me.id, 1, 1, "liar", where, (ip_address(address),), mac, ("liar",))
+    lie = Remote(ident, net.id, me.id, 1, 1, name, where, (ip_address(address),), mac, ("liar",))
     etcd = Etcd(Access((host.url,)))
     store = told.store(etcd, net.id, me.id)
     store.commit(put=[lie])

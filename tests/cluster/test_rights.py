@@ -262,7 +262,11 @@ def test_s18_what_a_node_says_of_itself_wrongly_stops_nobody(etcd: Member, hosts
     rogue = Etcd(Access((etcd.url,)))
     victim = next(seen.node for seen in one.engine.cluster.nodes() if seen.node.id == me(two))
     stolen = replace(victim, address=three.address)
-    for lie in (encode(stolen), "{", '"x"', '{"id": 7}'):
+    own = next(seen.node for seen in one.engine.cluster.nodes() if seen.node.id == me(three))
+    # What a terminal would take for an order.
+    ugly = encode(own).replace('"host3"', r'"host3\u001b[2J"')
+    assert ugly != encode(own)
+    for lie in (encode(stolen), ugly, "{", '"x"', '{"id": 7}'):
         rogue.transact({keys.node(me(three)): lie, keys.alive(me(three)): lie})
         rogue.transact({f"{keys.blocks(me(three), net.id)}{name}": lie for name in ("x", "10.1.0.9_28", "7_7_7")})
     one.box("a", "web")
@@ -271,6 +275,7 @@ def test_s18_what_a_node_says_of_itself_wrongly_stops_nobody(etcd: Member, hosts
     two.network("more")
     until(lambda: one.overlays() == ["more", "web"])
     assert [s.node for s in one.engine.cluster.nodes() if s.node.id == me(two)] == [victim]
+    assert all(s.node.name.isprintable() for s in one.engine.cluster.nodes())
     four = Host(4, etcd.url)
     four.enter()
     until(lambda: four.overlays() == ["more", "web"])

@@ -14,6 +14,7 @@ from bascule.cluster.services import holder
 from bascule.engine.shared import Shared
 from bascule.model.cluster import Alive, Remote, Ring
 from bascule.model.errors import BasculeError
+from bascule.model.names import printable
 from bascule.model.network import Network
 from bascule.model.service import Service
 
@@ -32,7 +33,8 @@ def differences(member: Member) -> list[str]:
         for one in member.following():
             found += _elsewhere(one, member.shared, common.out())
         found += member.services.faults(common)
-    return found + member.shared.differences()
+    # Names are other hosts', which may have lied.
+    return [printable(line) for line in found + member.shared.differences()]
 
 
 def _shared(common: Commons, shared: Shared) -> Iterator[str]:

@@ -29,6 +29,8 @@ def doubled(one: Remote, macs: Mapping[str, Remote | Endpoint]) -> str:
 def fault(one: Remote, net: Network, nodes: Mapping[str, Node], here: Mapping[object, Endpoint]) -> str:
     """Why the record cannot be, "" if it can.  *here* are this host's endpoints on *net* by each address."""
     node = nodes.get(one.node)
+    if not one.name.isprintable():
+        return "its name has a character that cannot be printed"
     if one.network != net.id:
         return "it is of another network"
     if node is None:

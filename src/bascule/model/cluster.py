@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bascule.model.addresses import IPAddress, IPNetwork
+from bascule.model.names import check_node_name
 
 # Docker's port for it (--data-path-port); the kernel's own default is another one, from before IANA chose.
 VXLAN_PORT = 4789
@@ -69,6 +70,10 @@ class Node:
     """What its kernel can encrypt with."""
     key: str = ""
     """WireGuard's public key, in base64."""
+
+    def __post_init__(self) -> None:
+        """Raises Invalid: other hosts print the name."""
+        check_node_name(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,12 @@ def link_name(prefix: str, ident: str) -> str:
     return prefix + ident[: min(12, LINK_NAME_MAX - len(prefix))]
 
 
+def printable(text: str) -> str:
+    """*text* on one line, with what cannot be printed as Python writes it: what users name things by must make
+    neither a line of its own nor move a terminal's cursor."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def check_network_name(name: str) -> None:
     """Raise Invalid unless *name* can name a network.  Slash, colon and blank are fine, as in Docker."""
     if not name.strip():
