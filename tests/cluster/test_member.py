@@ -174,11 +174,7 @@ def test_a_network_in_use_elsewhere_is_not_removed(hosts: list[Host]) -> None:
 
 def test_a_node_that_dies_is_taken_out_after_a_while_and_comes_back(hosts: list[Host]) -> None:
     one, two, _ = hosts
-    one.network("web", "10.1.0.0/24")
-    until(lambda: two.overlays() == ["web"])
-    one.box("a", "web")
-    two.box("b", "web")
-    until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8")
+    met(one, two)
     two.stop()
     until(lambda: state(one, "host2") == "suspect")
     assert one.known("web") == "a 10.1.0.2, b 10.1.0.8"
@@ -236,11 +232,7 @@ def test_a_store_that_is_away_takes_nothing_from_anybody(etcd: Member, hosts: li
 
 def test_a_store_that_was_wiped_is_not_believed_and_is_rebuilt(etcd: Member, hosts: list[Host]) -> None:
     one, two, _ = hosts
-    one.network("web", "10.1.0.0/24")
-    until(lambda: two.overlays() == ["web"])
-    one.box("a", "web")
-    two.box("b", "web")
-    until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8")
+    met(one, two)
     before = one.entries()
     etcd.wipe()
     etcd.start()
@@ -278,6 +270,15 @@ def test_what_another_host_says_is_checked(hosts: list[Host]) -> None:
     assert len(one.entries()) == 2
     assert sum("wrong" in line for line in one.engine.cluster.verify()) == 7
     assert all(line.isprintable() for line in one.engine.cluster.verify())
+
+
+def met(one: Host, two: Host) -> None:
+    """A network `web` has `a` on one of them and `b` on the other, and the first knows of both."""
+    one.network("web", "10.1.0.0/24")
+    until(lambda: two.overlays() == ["web"])
+    one.box("a", "web")
+    two.box("b", "web")
+    until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8")
 
 
 def lie(
@@ -365,11 +366,7 @@ def test_a_mac_is_one_endpoints(hosts: list[Host]) -> None:
 
 def test_what_the_kernel_refuses_keeps_nothing_else_from_being_put_right(hosts: list[Host]) -> None:
     one, two, _ = hosts
-    one.network("web", "10.1.0.0/24")
-    until(lambda: two.overlays() == ["web"])
-    one.box("a", "web")
-    two.box("b", "web")
-    until(lambda: one.known("web") == "a 10.1.0.2, b 10.1.0.8")
+    met(one, two)
     (fdb, neigh) = (thing for thing in one.engine.shared.things() if isinstance(thing, Fdb | Neigh))
     one.kernel.remove([fdb, neigh])
     one.kernel.refuse = lambda thing: thing == fdb

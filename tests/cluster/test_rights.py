@@ -170,15 +170,7 @@ def test_a_store_that_lost_everything_knows_everybody_again(own: Own) -> None:
     os.kill(own.etcd("one"), signal.SIGKILL)
     shutil.rmtree(own.home("one") / "etcd")
     own.daemons["one"].start()
-    told = own.daemons["one"].ask("POST", "/cluster/rebuild")
-    assert told == {"There": ["one", "two"], "Missing": []}
-    assert own.verified() == ""
-    assert two.asks("box-one") == f"NOERROR {one.addresses[0]}"
-    # Nobody was told another password, and nobody has more rights than before.
-    inside(own.wire.ns("two"), lambda: rogue(own))
-    for name in BOTH:
-        own.daemons[name].sweep()
-    assert own.verified() == ""
+    rebuilt(own, one, two)
 
 
 def test_a_layout_that_nobody_had_rights_to_is_made_anew(own: Own) -> None:
@@ -187,10 +179,16 @@ def test_a_layout_that_nobody_had_rights_to_is_made_anew(own: Own) -> None:
     until(lambda: one.asks("box-two").startswith("NOERROR"))
     # As it is for daemons of the next layout: nothing where they look, and rights to something else.
     inside(own.wire.ns("one"), lambda: emptied(own))
+    rebuilt(own, one, two)
+
+
+def rebuilt(own: Own, one: Container, two: Container) -> None:
+    """The store is made anew out of what both hosts know, whose containers these are."""
     told = own.daemons["one"].ask("POST", "/cluster/rebuild")
     assert told == {"There": ["one", "two"], "Missing": []}
     assert own.verified() == ""
     assert two.asks("box-one") == f"NOERROR {one.addresses[0]}"
+    # Nobody was told another password, and nobody has more rights than before.
     inside(own.wire.ns("two"), lambda: rogue(own))
     for name in BOTH:
         own.daemons[name].sweep()

@@ -4,7 +4,7 @@ Both compare what should be with what is, so it does not matter what was missed,
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from threading import Lock
 
 from bascule.cluster import told
@@ -99,12 +99,16 @@ class Following:
         nodes = self._common.nodes()
         own, asked = self._shared.endpoints(net.id), list(others)
         here: dict[object, Endpoint] = {a.ip: ep for ep in own for a in ep.addresses}
-        known = [one for one in self._shared.remotes(net.id) if self.records.get(Remote, one.id) is not None]
         wrong = {one.id: why for one in asked if (why := fault(one, net, nodes, here))}
         out = self._common.out()
         right = [one for one in asked if one.id not in wrong and one.node not in out]
-        macs = holders([*own, *known, *right])
+        macs = holders([*own, *self._alike(net.id, {one.mac for one in right}), *right])
         return wrong | {one.id: why for one in right if (why := doubled(one, macs))}
+
+    def _alike(self, network: str, macs: Collection[str]) -> list[Remote]:
+        """Those known here and still there that have one of *macs*: few of thousands, so looked up last."""
+        found = [one for one in self._shared.remotes(network) if one.mac in macs]
+        return [one for one in found if self.records.get(Remote, one.id) is not None]
 
     def _warn(self, wrong: dict[str, str]) -> None:
         for ident, why in wrong.items():

@@ -110,7 +110,7 @@ ROUTES = (
         leave,
         slow=True,
         says="Cease to be a member",
-        query=(flag("force", "Also with containers on its networks, or where the store does not answer."),),
+        query=(flag("force", "Also with containers on its networks, or if the store is away or needs this host."),),
         gives={204: None},
         refuses=(409, 503),
     ),
