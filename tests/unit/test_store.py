@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from tests.store_cases import CASES, Case, names, network
@@ -16,6 +18,7 @@ from bascule.model.network import Network
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import Store
 from bascule.store.sqlite import LAYOUT, SqliteStore
+from bascule.store.timer import Timer
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +126,31 @@ for n in itertools.count(1):
     store.commit(put=[Network(f"a{n}", "a", "bridge", 1), Network(f"b{n}", "b", "bridge", 1)])
     print(n, flush=True)
 """
+
+
+def test_each_commit_is_on_the_disk_soon(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: SimpleQueue[str] = SimpleQueue()
+    sync = os.fdatasync
+
+    def watched(fd: int) -> None:
+        sync(fd)
+        synced.put(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fdatasync", watched)
+    with closing(SqliteStore(path)) as store:
+        for name in ("one", "two"):
+            store.commit([network(name)])
+            assert synced.get(timeout=20) == f"{path}-wal"
+        store.commit([network("three")])
+    # What is closed before its time has come does not wait for it, and leaves nothing that it would have been for.
+    assert not Path(f"{path}-wal").exists()
+
+
+def test_a_timer_that_is_started_again_runs_out_when_it_was_told_last() -> None:
+    with closing(Timer()) as timer:
+        timer.start(3600)
+        timer.start(0)
+        timer.wait()
 
 
 def test_a_refused_write_changes_nothing(path: str) -> None:

@@ -43,7 +43,7 @@ _READ: dict[object, Callable[[str], object]] = {
 def encode(value: object) -> str:
     """*value* as one line of JSON.  ASCII only: a lone surrogate from somebody's JSON must survive UTF-8."""
     body = _converter.unstructure(value)
-    return json.dumps({**body, "version": VERSION}, sort_keys=True)
+    return _line({**body, "version": VERSION})
 
 
 def decode(
@@ -108,3 +108,4 @@ def _make() -> Converter:
 
 
 _converter = _make()
+_line = json.JSONEncoder(sort_keys=True).encode

@@ -1,10 +1,13 @@
 """A store that forgets: for tests, for the library without a data directory, and what SqliteStore reads from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
+from types import MappingProxyType
 from typing import cast
 
 from bascule.store.protocol import INDEXED, Storable, T
+
+_NONE: Mapping[str, Storable] = MappingProxyType({})
 
 
 class MemoryStore:
@@ -18,17 +21,16 @@ class MemoryStore:
 
     def all(self, kind: type[T]) -> list[T]:
         with self._lock:
-            return cast(list[T], list(self._objects.get(kind, {}).values()))
+            return cast("list[T]", list(self._objects.get(kind, _NONE).values()))
 
     def get(self, kind: type[T], ident: str) -> T | None:
-        with self._lock:
-            return cast(T | None, self._objects.get(kind, {}).get(ident))
+        return cast("T | None", self._objects.get(kind, _NONE).get(ident))
 
     def where(self, kind: type[T], field: str, value: str) -> list[T]:
         if field not in INDEXED.get(kind, ()):
             raise ValueError(f"{kind.__name__} is not indexed by {field}")
         with self._lock:
-            return cast(list[T], list(self._index.get((kind, field, value), {}).values()))
+            return cast("list[T]", list(self._index.get((kind, field, value), _NONE).values()))
 
     def commit(self, put: Sequence[Storable] = (), delete: Sequence[Storable] = ()) -> None:
         """Deletions come first; deleting what is not there is no error."""

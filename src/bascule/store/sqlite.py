@@ -13,12 +13,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 
 from bascule.model.codec import decode, encode
 from bascule.model.errors import Failed
 from bascule.store.memory import MemoryStore
 from bascule.store.protocol import KINDS, Storable, T
+from bascule.store.timer import Timer
 
 # The n-th step leads from layout n to layout n + 1, the first from an empty file.  A released step never changes;
 # the layout of the tables and the format of the bodies (model/codec.py) have versions of their own.
@@ -73,10 +74,11 @@ class SqliteStore:
 
     def commit(self, put: Sequence[Storable] = (), delete: Sequence[Storable] = ()) -> None:
         """Deletions come first; deleting what is not there is no error.  Raises Failed, and nothing changed."""
+        rows = [(_kind(value), value.id, encode(value)) for value in put]
         with self._lock, self._telling("write"):
             with _transaction(self._db):
                 self._db.executemany(_DELETE, [(_kind(gone), gone.id) for gone in delete])
-                self._db.executemany(_PUT, [(_kind(value), value.id, encode(value)) for value in put])
+                self._db.executemany(_PUT, rows)
             self._kept.commit(put, delete)
         self._sync.soon()
 
@@ -108,34 +110,41 @@ class SqliteStore:
             raise Failed(f"cannot {action} {self._path}: {error}") from error
 
 
-# Seconds from a commit to the disk.  Waking the thread for each commit cost a connect a quarter of its time.
+# Seconds from a commit to the disk.
 SYNCED_WITHIN = 0.05
 
 
 class _Sync:
-    """A thread that has the log written to the disk, soon after somebody asked for it."""
+    """A thread that has the log written to the disk, soon after somebody asked for it.
+
+    A timer of the kernel's wakes it when it is time.  A thread that is woken at once, to wait then, takes the
+    interpreter from the one that has just committed: 0.15 ms of a connect of 3.
+    """
 
     def __init__(self, log: str) -> None:
         self._log = log
-        self._wanted = Event()
-        self._closing = Event()
+        self._timer = Timer()
+        self._wanted = False
+        self._closing = False
         self._thread = Thread(target=self._work, name="store-sync", daemon=True)
         self._thread.start()
 
     def soon(self) -> None:
-        if not self._wanted.is_set():
-            self._wanted.set()
+        if not self._wanted:
+            self._wanted = True
+            self._timer.start(SYNCED_WITHIN)
 
     def close(self) -> None:
-        self._closing.set()
-        self._wanted.set()
+        self._closing = True
+        self._timer.start(0)
         self._thread.join()
+        self._timer.close()
 
     def _work(self) -> None:
-        while not self._closing.is_set():
-            self._wanted.wait()
-            self._closing.wait(SYNCED_WITHIN)
-            self._wanted.clear()
+        while not self._closing:
+            self._timer.wait()
+            # Before the sync, so that no commit is taken for one that is on its way already.
+            self._wanted = False
             # Somebody may have taken the log away with a shell; then there is nothing to sync.
             with suppress(OSError):
                 log = os.open(self._log, os.O_RDWR | os.O_CLOEXEC)
