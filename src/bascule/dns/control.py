@@ -32,9 +32,11 @@ from typing import Any
 Message = dict[str, Any]
 
 _LENGTH = struct.Struct("!I")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 MESSAGE_MAX = 256 << 20
 DESCRIPTORS_MAX = 64
-_AT_ONCE = 1 << 18
+# A larger piece is not of the heap, but mapped and unmapped each time (mallopt(3): M_MMAP_THRESHOLD).
+_AT_ONCE = 1 << 16
 
 
 def version() -> str:
@@ -49,7 +51,7 @@ def version() -> str:
 
 def frame(message: Message) -> bytes:
     """*message* as it is sent."""
-    text = json.dumps(message, separators=(",", ":")).encode()
+    text = _encode(message).encode()
     return _LENGTH.pack(len(text)) + text
 
 

@@ -107,8 +107,15 @@ class Resolver:
     def _told(self, inbox: Inbox) -> None:
         try:
             inbox.read()
+            answers = b""
             while (message := inbox.take()) is not None:
-                self._obey(inbox, message)
+                answers += control.frame(self._obey(inbox, message))
+                if message.get("op") == "state":
+                    control.send_bytes(inbox.sock, answers)
+                    answers = b""
+                    self._hand_over(inbox)
+            # In one piece: each would wake whoever waits for the last.
+            control.send_bytes(inbox.sock, answers)
         except BlockingIOError:
             pass
         except (EOFError, OSError, ValueError):
@@ -120,7 +127,8 @@ class Resolver:
         self._loop.forget(inbox.sock.fileno())
         inbox.close()
 
-    def _obey(self, inbox: Inbox, message: Message) -> None:
+    def _obey(self, inbox: Inbox, message: Message) -> Message:
+        """The answer."""
         # `serve` takes its descriptors even when it fails, or the next would get them.
         given = inbox.descriptors(message.get("descriptors", 0))
         try:
@@ -129,9 +137,7 @@ class Resolver:
             for sock in given:
                 sock.close()
             answer = {"error": f"{message.get('op')}: {wrong!r}"}
-        control.send(inbox.sock, answer)
-        if message.get("op") == "state":
-            self._hand_over(inbox)
+        return answer
 
     def _do(self, inbox: Inbox, message: Message, given: list[socket.socket]) -> Message:
         match message["op"]:
