@@ -139,6 +139,18 @@ def test_a_glance_sees_what_a_whole_look_does(name: str, mac: str, mtu: int) -> 
     assert rtstate.glance(message) == (5, (name, 0, mtu))
 
 
+@pytest.mark.parametrize(
+    ("flags", "operstate", "waits"),
+    [(0, "DOWN", False), (1, "DOWN", True), (1, "LOWERLAYERDOWN", True), (1, "UP", False), (1, None, True)],
+)
+def test_a_link_waits_that_is_up_and_not_yet_known_to_carry(flags: int, operstate: str | None, waits: bool) -> None:
+    message = ifinfmsg()
+    message["index"], message["flags"] = 5, flags
+    told = [("IFLA_OPERSTATE", operstate)] if operstate else []
+    message["attrs"] = [["IFLA_IFNAME", "eth0"], ["IFLA_TXQLEN", 1000], *told, ["IFLA_MTU", 1500]]
+    assert rtstate.waits(from_pyroute2(message)) is waits
+
+
 @pytest.mark.parametrize("thing", LINKS, ids=str)
 def test_a_links_details_are_read_back(thing: Link) -> None:
     state = rtstate.link(by_us(rtnetlink.new_link(thing, NUMBERS)[0]))

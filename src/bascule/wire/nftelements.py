@@ -6,7 +6,7 @@ likewise, or a verdict.  The types are nft's own names, as `nft list set` shows 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 
 from bascule.wire.nfnetlink import (
     DELSETELEM,
@@ -49,7 +49,7 @@ def part(kind: str, value: str) -> bytes:
         case "ifname" | "iifname":
             packed = value.strip('"').encode().ljust(_IFNAMSIZ, b"\0")
         case "ipv4_addr":
-            packed = IPv4Address(value).packed
+            packed = bytes(map(int, value.split(".")))
         case "ipv6_addr":
             packed = IPv6Address(value).packed
         case "inet_service":

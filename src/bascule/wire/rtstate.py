@@ -114,8 +114,16 @@ def glance(message: Message) -> tuple[int, LinkGlance]:
 
 def waits(message: Message) -> bool:
     """Whether a link is up, and the kernel has not yet noticed that it carries."""
-    (_family, _type, _index, flags, _change), given = split(message, rt.IFINFO)
-    return bool(flags & rt.IFF_UP) and given.get(rt.IFLA_OPERSTATE, b"") != rt.IF_OPER_UP
+    if len(message.body) < rt.IFINFO.size:
+        raise Malformed(f"a message of type {message.type} with {len(message.body)} bytes")
+    _family, _type, _index, flags, _change = rt.IFINFO.unpack_from(message.body)
+    if not flags & rt.IFF_UP:
+        return False
+    # One of the first (net/core/rtnetlink.c: rtnl_fill_ifinfo): the others are not read.
+    operstate = next(
+        (value for kind, value in each(message.body[rt.IFINFO.size :]) if kind == rt.IFLA_OPERSTATE), b""
+    )
+    return operstate != rt.IF_OPER_UP
 
 
 def address(message: Message) -> AddressState:
