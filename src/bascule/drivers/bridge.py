@@ -13,7 +13,16 @@ from bascule.drivers import advertised, announce, sysctls
 from bascule.drivers.nexthop import default_routes
 from bascule.drivers.options import Options, address, check_ours, flag, link_name, number, refused
 from bascule.drivers.protocol import Chosen, Traits
-from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, family, ip_address, ip_interface
+from bascule.model.addresses import (
+    FAMILIES,
+    Family,
+    IPAddress,
+    IPInterface,
+    family,
+    interface,
+    ip_address,
+    ip_interface,
+)
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed, Invalid
 from bascule.model.network import Network, NetworkSpec
@@ -187,7 +196,7 @@ def _gateways(net: Network, ours: BridgeOptions) -> Iterator[Thing]:
     for pool in net.pools:
         held = ours.mode(pool.family) != "isolated" and not (ours.inhibit_ipv4 and pool.family == 4)
         if held and pool.gateway is not None:
-            yield Address(net.link, ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}"))
+            yield Address(net.link, interface(pool.gateway, pool.subnet.prefixlen))
     if net.ipv6 and not net.adopted and ours.mode(6) != "isolated":
         yield Address(net.link, _ASKS_FROM)
 
@@ -247,7 +256,7 @@ def _lawful(net: Network, ep: Endpoint, inside: Sequence[IPInterface]) -> Lawful
 
 def _link_local(address: IPAddress) -> IPInterface:
     # The whole of RFC 3927's block, and RFC 4291's 64 bits of interface identifier.
-    return ip_interface(f"{address}/{16 if address.version == 4 else 64}")
+    return interface(address, 16 if address.version == 4 else 64)
 
 
 def _apart(ep: Endpoint) -> Iterator[Rule]:

@@ -7,7 +7,7 @@ from bascule.drivers import advertised, announce, sysctls
 from bascule.drivers.nexthop import default_routes
 from bascule.drivers.options import Options, flag, link_name, refused
 from bascule.drivers.protocol import Chosen
-from bascule.model.addresses import ip_interface
+from bascule.model.addresses import interface
 from bascule.model.endpoint import Endpoint
 from bascule.model.errors import Failed
 from bascule.model.network import Network, NetworkSpec
@@ -136,7 +136,7 @@ def host_side(net: Network, link: Thing) -> Iterator[Thing]:
     yield Sysctl(f"net/ipv6/conf/{shim(net)}/disable_ipv6", "0" if net.ipv6 else "1")
     for pool in net.pools:
         if HOST in pool.aux:
-            yield Address(shim(net), ip_interface(f"{pool.aux[HOST]}/{pool.subnet.max_prefixlen}"))
+            yield Address(shim(net), interface(pool.aux[HOST], pool.subnet.max_prefixlen))
     yield Up(shim(net), silent=not net.ipv6)
 
 
@@ -144,7 +144,7 @@ def host_routes(net: Network, ep: Endpoint) -> Iterator[Thing]:
     """The host's way to the endpoint, on a network with host access."""
     if host_access(net.options):
         for address in ep.addresses:
-            yield Route(shim(net), ip_interface(f"{address.ip}/{address.max_prefixlen}").network)
+            yield Route(shim(net), interface(address.ip, address.max_prefixlen).network)
 
 
 def endpoint(net: Network, ep: Endpoint, link: Thing, mac: str = "") -> list[Thing]:

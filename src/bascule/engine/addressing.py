@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from bascule.engine.intent import Intent
 from bascule.ipam.addresses import Exhausted, pick_address, unusable
-from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, ip_interface
+from bascule.model.addresses import FAMILIES, Family, IPAddress, IPInterface, interface
 from bascule.model.errors import Failed, Forbidden, Invalid
 from bascule.model.network import Network, Pool
 
@@ -88,14 +88,14 @@ def _static(asked: IPAddress, pools: Sequence[Pool], taken: set[IPAddress]) -> I
         )
     if asked in taken or asked == pool.gateway or asked in pool.aux.values() or int(asked) in unusable(pool.subnet):
         raise Forbidden("Address already in use")
-    return ip_interface(f"{asked}/{pool.subnet.prefixlen}")
+    return interface(asked, pool.subnet.prefixlen)
 
 
 def _pick(pools: Sequence[Pool], taken: set[IPAddress], after: IPAddress | None) -> IPInterface | None:
     """The first address behind *after* that is to be had in one of *pools*."""
     for pool in pools:
         try:
-            return ip_interface(f"{pick_address(pool, taken, after)}/{pool.subnet.prefixlen}")
+            return interface(pick_address(pool, taken, after), pool.subnet.prefixlen)
         except Exhausted:
             continue
     return None

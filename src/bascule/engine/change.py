@@ -15,7 +15,7 @@ from bascule.engine.ports import Ports, Taken
 from bascule.engine.telling import Telling
 from bascule.kernel.apply import shift, take_down
 from bascule.kernel.protocol import Kernel
-from bascule.model.addresses import IPAddress
+from bascule.model.addresses import Family, IPAddress
 from bascule.model.endpoint import Endpoint, PortSpec, PublishedPort
 from bascule.model.errors import BasculeError, Failed
 from bascule.model.network import Network
@@ -68,7 +68,7 @@ class Changes:
         """*after* with its gateways elected and its ports on them; host ports that were decided stay the same.
         Raises Failed where a port cannot be had.  Changes nothing."""
         elected = elect(after, self.intent.by_id)
-        routed = [replace(ep, default_for=elected[ep.id], ports=()) for ep in after]
+        routed = [_routed(ep, elected[ep.id]) for ep in after]
         settled = self._with_ports(sandbox, before, routed)
         return Change(
             tuple(ep for ep in before if ep not in settled), tuple(ep for ep in settled if ep not in before)
@@ -192,6 +192,13 @@ class Changes:
         host = find(net.driver).check(as_spec(net)).publish_host or self.settings.publish_host
         # 0.0.0.0 as a default stands for both families, as in Docker.
         return host if host is not None and int(host) else None
+
+
+def _routed(ep: Endpoint, default_for: tuple[Family, ...]) -> Endpoint:
+    """*ep* as a gateway of these families, and with no ports yet."""
+    if ep.default_for == default_for and not ep.ports:
+        return ep
+    return replace(ep, default_for=default_for, ports=())
 
 
 def _is_of(port: PublishedPort, spec: PortSpec) -> bool:

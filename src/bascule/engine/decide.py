@@ -251,7 +251,7 @@ class Decisions:
         """*addresses*.  Raises Failed where the sandbox would have one subnet on two links.  A host refuses such
         networks of its own, and one of the cluster's may be like one of them all the same."""
         for address, ep in product(addresses, mine):
-            there = next((a for a in ep.addresses if a.network.overlaps(address.network)), None)
+            there = next((a for a in ep.addresses if a.ip in address.network or address.ip in a.network), None)
             if there is not None:
                 other = self.intent.by_id(ep.network)
                 raise Failed(

@@ -26,6 +26,7 @@ __all__ = [
     "IPInterface",
     "IPNetwork",
     "family",
+    "interface",
     "ip_address",
     "ip_interface",
     "ip_network",
@@ -42,6 +43,16 @@ def family(value: IPAddress | IPInterface | IPNetwork) -> Family:
 def nft_family(value: Family) -> str:
     """The word nft uses for the family's header: `ip` or `ip6`."""
     return "ip" if value == 4 else "ip6"
+
+
+def interface(address: IPAddress, prefixlen: int) -> IPInterface:
+    """*address* in a subnet of that length."""
+    # By numbers: from text it would be taken apart twice.
+    return (
+        IPv4Interface((int(address), prefixlen))
+        if address.version == 4
+        else IPv6Interface((int(address), prefixlen))
+    )
 
 
 def unspecified(version: Family) -> IPAddress:
