@@ -8,7 +8,7 @@ from functools import partial
 from typing import cast
 
 from bascule.api.ask import JSON, TEXT, Ask, House, Reply, Stream
-from bascule.api.body import BodyBroken, BodyTooLarge
+from bascule.api.body import Body, BodyBroken, BodyTooLarge
 from bascule.api.exchange import Exchange
 from bascule.api.pump import Pump
 from bascule.api.shapes import system, values
@@ -68,9 +68,16 @@ class Dispatch:
         route, params = found
         ask = Ask(self._house, exchange, asyncio.get_running_loop(), version, params)
         if route.body == "json":
-            async with asyncio.timeout(self._house.limits.json_seconds):
-                ask.data = await request.body.read(self._house.limits.json_bytes)
+            ask.data = await self._whole(request.body)
         return await self._run(route, ask)
+
+    async def _whole(self, body: Body) -> bytes:
+        limits = self._house.limits
+        if body.complete:
+            # It nearly always is, and a limit on waiting costs as much where nobody waits.
+            return await body.read(limits.json_bytes)
+        async with asyncio.timeout(limits.json_seconds):
+            return await body.read(limits.json_bytes)
 
     async def _run(self, route: Route, ask: Ask) -> Reply | Stream | None:
         if route.on_loop:
