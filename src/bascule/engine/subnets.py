@@ -1,7 +1,7 @@
 """Choosing subnets: those that were asked for, or the first that nobody has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from bascule.drivers.options import ALLOW_OVERLAP
 from bascule.drivers.protocol import Chosen
@@ -28,8 +28,6 @@ class Subnets:
     kernel: Kernel
     settings: Settings
     chance: Callable[[int], bytes]
-    _spans: dict[str, tuple[tuple[Pool, ...], tuple[Span, ...]]] = field(default_factory=dict)
-    """What each network's pools cover, by its id: with a thousand networks, finding it out is half of a create."""
 
     def pools(
         self,
@@ -46,10 +44,11 @@ class Subnets:
         if spec.ipam_driver == DRIVER:
             # The server on the segment knows.
             return ()
-        known = self._known(but.id if but else "")
+        gone = but.id if but else ""
+        known = [pool.span for net in self.intent.networks() if net.id != gone for pool in net.pools]
         routes = self.kernel.routes()
         if but and not stays:
-            own = {span(pool.subnet) for pool in but.pools}
+            own = {pool.span for pool in but.pools}
             routes = [one for one in routes if one not in own]
         pools: list[Pool] = []
         for version, wanted, held in zip(FAMILIES, (spec.ipv4, spec.ipv6), chosen.has_gateway, strict=True):
@@ -68,18 +67,8 @@ class Subnets:
                 if exact and not adopted and spec.options.get(ALLOW_OVERLAP) != "true":
                     self._check_routes(pool.subnet, routes, BIP if predefined else OVERLAP)
                 pools.append(pool)
-                known.append(span(pool.subnet))
+                known.append(pool.span)
         return tuple(pools)
-
-    def _known(self, but: str) -> list[Span]:
-        """What the pools of all networks cover, but for those of one."""
-        before, self._spans = self._spans, {}
-        for net in self.intent.networks():
-            kept = before.get(net.id)
-            if kept is None or kept[0] is not net.pools:
-                kept = net.pools, tuple(span(pool.subnet) for pool in net.pools)
-            self._spans[net.id] = kept
-        return [one for ident, (_, spans) in self._spans.items() if ident != but for one in spans]
 
     def _free(
         self, version: Family, size: int | None, source: Sequence[AddressPool], taken: Sequence[Span]

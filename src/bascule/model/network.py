@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bascule.model.addresses import Family, IPAddress, IPNetwork, family
+from bascule.model.addresses import Family, IPAddress, IPNetwork
 from bascule.model.cluster import Tunnel
+from bascule.model.spans import Span, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,15 @@ class Pool:
     range: IPNetwork
     gateway: IPAddress | None
     aux: Mapping[str, IPAddress] = field(default_factory=dict)
+    span: Span = field(init=False, repr=False, compare=False)
+    """The subnet again, as what a thousand others are compared with."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "span", span(self.subnet))
 
     @property
     def family(self) -> Family:
-        return family(self.subnet)
+        return self.span[0]
 
 
 @dataclass(frozen=True, slots=True)
