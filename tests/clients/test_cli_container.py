@@ -54,6 +54,15 @@ def test_logs_know_the_streams_and_the_times(ground: Ground) -> None:
     assert ground.docker("logs", "--until", "1h", "c1").out == ""
 
 
+def test_a_line_that_was_written_in_pieces_is_one_line_of_the_logs(ground: Ground) -> None:
+    # The other stream's line between two pieces has them written apart.
+    pieces = "printf 'load'; sleep 0.2; echo err >&2; sleep 0.2; printf 'ing '; sleep 0.2; echo done"
+    ground.docker("run", "--name", "c1", "host", "sh", "-c", f"echo one; {pieces}")
+    assert ground.docker("logs", "--tail", "2", "c1").out == "loading done\n"
+    stamped = ground.docker("logs", "-t", "c1").out.splitlines()
+    assert [line.partition("Z ")[2] for line in stamped] == ["one", "loading done"]
+
+
 def test_logs_are_followed_to_the_end(ground: Ground) -> None:
     ground.docker("run", "-d", "--name", "c1", "host", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done")
     assert ground.docker("logs", "-f", "c1").out == "1\n2\n3\n"

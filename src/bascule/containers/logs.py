@@ -54,24 +54,39 @@ def nanoseconds(stamp: str) -> int | None:
 
 
 def tail_offset(fd: int, lines: int) -> int:
-    """Where the last *lines* lines of the file begin, read from its end."""
-    end = position = os.fstat(fd).st_size
-    if lines <= 0:
-        return end
+    """Where the last *lines* lines of the container's begin.  One that was written in pieces is one line."""
+    start = os.fstat(fd).st_size
+    streams: set[bytes] = set()
     seen = 0
+    for offset, piece in _backwards(fd):
+        _, stream, flag = [*piece.split(b" ", 3), b"", b""][:3]
+        # Any other piece is one that its line goes on after.
+        if flag != b"P" or stream not in streams:
+            seen += 1
+            if seen > lines:
+                break
+        streams.add(stream)
+        start = offset
+    return start
+
+
+def _backwards(fd: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of the file without their newlines, and where they begin, from the last one to the first."""
+    end = position = os.fstat(fd).st_size
+    left = b""
     while position > 0:
         size = min(BLOCK, position)
         position -= size
-        block = os.pread(fd, size, position)
-        at = len(block)
-        while (at := block.rfind(b"\n", 0, at)) >= 0:
-            # The newline that ends the file begins no line.
-            if position + at + 1 == end:
-                continue
-            seen += 1
-            if seen == lines:
-                return position + at + 1
-    return 0
+        block = os.pread(fd, size, position) + left
+        at = position + len(block) + 1
+        left, *whole = block.split(b"\n")
+        for line in reversed(whole):
+            at -= len(line) + 1
+            # Behind the newline that ends the file there is no line.
+            if at < end:
+                yield at, line
+    if end:
+        yield 0, left
 
 
 class LogStream(Iterator[LogLine]):

@@ -61,10 +61,14 @@ def logs(ask: Ask) -> Stream:
 def _pieces(
     lines: Iterator[LogLine], streams: tuple[int, ...], *, tty: bool, timestamps: bool, details: bool
 ) -> Iterator[bytes]:
+    broken: set[int] = set()
+    """Streams in the middle of a line, which goes on without another time."""
     try:
         for line in lines:
             if line.stream in streams:
-                data = frames.log_line(line.time, b" " + line.data if details else line.data, timestamps=timestamps)
+                data = b" " + line.data if details and line.stream not in broken else line.data
+                data = frames.log_line(line.time, data, timestamps=timestamps and line.stream not in broken)
+                (broken.discard if line.data.endswith(b"\n") else broken.add)(line.stream)
                 yield data if tty else frames.frame(line.stream, data)
     finally:
         close = getattr(lines, "close", None)
