@@ -65,6 +65,16 @@ def test_a_container_is_connected_and_disconnected_while_it_runs(ground: Ground)
     assert "is not connected to network n1" in ground.docker("network", "disconnect", "n1", "c1").err
 
 
+def test_a_networks_name_may_be_how_anothers_id_begins(ground: Ground) -> None:
+    name = ground.docker("network", "create", "n1").out[:3]
+    ground.docker("network", "create", name)
+    ground.docker("run", "-d", "--name", "c1", "--network", "n1", "--network", name, "host", "sleep", "600")
+    assert str(ground.docker("network", "disconnect", "n1", "c1")) == ""
+    form = "{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{end}}"
+    assert ground.docker("inspect", "-f", form, "c1").out.split() == [name]
+    assert str(ground.docker("network", "disconnect", name, "c1")) == ""
+
+
 def test_connecting_a_stopped_container_is_a_wish(ground: Ground) -> None:
     ground.docker("network", "create", "n1")
     ground.docker("create", "--name", "c1", "host", "sleep", "600")

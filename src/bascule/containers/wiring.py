@@ -286,7 +286,8 @@ class Wiring:
             raise Invalid(
                 "cannot disconnect container from host network - container was created in host network mode"
             )
-        keys = [key for key in container.networks if key in (net.name, net.id) or net.id.startswith(key)]
+        # A wish is by name or by an id's beginning, and what is one network's name may be how another's id begins.
+        keys = [key for key in container.networks if key == net.name or self._known(key) == net]
         if not keys:
             the = "" if container.sandbox else "the "
             raise Failed(f"container {container.id} is not connected to {the}network {net.name}")
