@@ -281,3 +281,19 @@ def test_what_was_published_can_be_published_again_at_once(world: EngineWorld) -
         world.engine.close_sandbox(box)
     assert told == [f"lan {HOST} 8080: {LAN}\nhost ::1 8080: fd71::1"] * 3
     assert world.table(f"lan {HOST} 8080", "host ::1 8080") == f"lan {HOST} 8080: refused\nhost ::1 8080: refused"
+
+
+def test_ports_move_between_networks_of_one_family_and_of_both(world: EngineWorld) -> None:
+    """On one the forwarder has `::`, on the other the kernel has, and the forwarder ::1 alone."""
+    world.network("four", "10.71.0.0/24")
+    world.network("both", "10.72.0.0/24", "fd72::/64")
+    box = world.box("x", "four", ports=(port(80, 8080),))
+    asked = ("host ::1 8080", f"lan {HOST6} 8080", f"lan {HOST} 8080")
+    told = [world.table(*asked)]
+    for come, go in (("both", "four"), ("four", "both")):
+        world.engine.connect(come, box)
+        world.engine.disconnect(go, box)
+        told.append(world.table(*asked))
+    four = f"host ::1 8080: 10.71.0.1\nlan {HOST6} 8080: 10.71.0.1\nlan {HOST} 8080: {LAN}"
+    both = f"host ::1 8080: fd72::1\nlan {HOST6} 8080: {LAN6}\nlan {HOST} 8080: {LAN}"
+    assert told == [four, both, four]
