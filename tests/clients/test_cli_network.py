@@ -94,6 +94,21 @@ def test_a_missing_network_is_found_missing_at_the_start(ground: Ground) -> None
     )
 
 
+def test_a_stopped_container_is_taken_off_a_network_that_is_gone(ground: Ground) -> None:
+    ground.docker("network", "create", "n1")
+    ident = ground.docker("create", "--name", "c1", "--network", "n1", "host", "sleep", "600").out.strip()
+    ground.docker("network", "rm", "n1")
+    assert str(ground.docker("network", "disconnect", "n1", "c1")) == ""
+    assert str(ground.docker("inspect", "-f", "{{len .NetworkSettings.Networks}}", "c1")) == "0"
+    told = ground.docker("network", "disconnect", "-f", "n1", "c1")
+    assert told.err.strip() == f"{DAEMON}container {ident} is not connected to the network n1"
+    assert str(ground.docker("start", "c1")) == "c1"
+    told = ground.docker("network", "disconnect", "n1", "c1")
+    assert told.err.strip() == f"{DAEMON}network n1 not found"
+    told = ground.docker("network", "disconnect", "-f", "n1", "c1")
+    assert told.err.strip() == f"{DAEMON}container {ident} is not connected to the network n1"
+
+
 def test_prune_says_what_went(ground: Ground) -> None:
     ground.docker("network", "create", "idle")
     assert str(ground.docker("network", "prune", "-f")) == "Deleted Networks:\nidle"
