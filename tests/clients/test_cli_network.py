@@ -109,6 +109,20 @@ def test_a_stopped_container_is_taken_off_a_network_that_is_gone(ground: Ground)
     assert told.err.strip() == f"{DAEMON}container {ident} is not connected to the network n1"
 
 
+@pytest.mark.parametrize("words", ["stop -t0", "kill", "rm -f"])
+def test_who_does_not_run_has_no_name(ground: Ground, words: str) -> None:
+    ground.docker("network", "create", "--internal", "--subnet", "10.78.0.0/24", "n1")
+    ground.docker("run", "-d", "--name", "asker", "--network", "n1", "host", "sleep", "600")
+    ground.docker("run", "-d", "--name", "c1", "--network", "n1", "--network-alias", "al", "host", "sleep", "600")
+    for name in ("c1", "al"):
+        assert ground.docker("exec", "asker", "getent", "ahostsv4", name).out.startswith("10.78.0.")
+    ground.docker(*words.split(), "c1")
+    ground.docker("wait", "c1")
+    # Nothing else happens that the resolver would hear of.
+    told = [str(ground.docker("exec", "asker", "getent", "ahostsv4", name)) for name in ("c1", "al")]
+    assert told == ["-> 2", "-> 2"]
+
+
 def test_prune_says_what_went(ground: Ground) -> None:
     ground.docker("network", "create", "idle")
     assert str(ground.docker("network", "prune", "-f")) == "Deleted Networks:\nidle"
