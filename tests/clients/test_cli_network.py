@@ -65,6 +65,16 @@ def test_a_container_is_connected_and_disconnected_while_it_runs(ground: Ground)
     assert "is not connected to network n1" in ground.docker("network", "disconnect", "n1", "c1").err
 
 
+def test_a_networks_name_may_be_how_anothers_id_begins(ground: Ground) -> None:
+    name = ground.docker("network", "create", "n1").out[:3]
+    ground.docker("network", "create", name)
+    ground.docker("run", "-d", "--name", "c1", "--network", "n1", "--network", name, "host", "sleep", "600")
+    assert str(ground.docker("network", "disconnect", "n1", "c1")) == ""
+    form = "{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{end}}"
+    assert ground.docker("inspect", "-f", form, "c1").out.split() == [name]
+    assert str(ground.docker("network", "disconnect", name, "c1")) == ""
+
+
 def test_connecting_a_stopped_container_is_a_wish(ground: Ground) -> None:
     ground.docker("network", "create", "n1")
     ground.docker("create", "--name", "c1", "host", "sleep", "600")
@@ -82,6 +92,35 @@ def test_a_missing_network_is_found_missing_at_the_start(ground: Ground) -> None
         1,
         DAEMON + "failed to set up container networking: network nosuch not found",
     )
+
+
+def test_a_stopped_container_is_taken_off_a_network_that_is_gone(ground: Ground) -> None:
+    ground.docker("network", "create", "n1")
+    ident = ground.docker("create", "--name", "c1", "--network", "n1", "host", "sleep", "600").out.strip()
+    ground.docker("network", "rm", "n1")
+    assert str(ground.docker("network", "disconnect", "n1", "c1")) == ""
+    assert str(ground.docker("inspect", "-f", "{{len .NetworkSettings.Networks}}", "c1")) == "0"
+    told = ground.docker("network", "disconnect", "-f", "n1", "c1")
+    assert told.err.strip() == f"{DAEMON}container {ident} is not connected to the network n1"
+    assert str(ground.docker("start", "c1")) == "c1"
+    told = ground.docker("network", "disconnect", "n1", "c1")
+    assert told.err.strip() == f"{DAEMON}network n1 not found"
+    told = ground.docker("network", "disconnect", "-f", "n1", "c1")
+    assert told.err.strip() == f"{DAEMON}container {ident} is not connected to the network n1"
+
+
+@pytest.mark.parametrize("words", ["stop -t0", "kill", "rm -f"])
+def test_who_does_not_run_has_no_name(ground: Ground, words: str) -> None:
+    ground.docker("network", "create", "--internal", "--subnet", "10.78.0.0/24", "n1")
+    ground.docker("run", "-d", "--name", "asker", "--network", "n1", "host", "sleep", "600")
+    ground.docker("run", "-d", "--name", "c1", "--network", "n1", "--network-alias", "al", "host", "sleep", "600")
+    for name in ("c1", "al"):
+        assert ground.docker("exec", "asker", "getent", "ahostsv4", name).out.startswith("10.78.0.")
+    ground.docker(*words.split(), "c1")
+    ground.docker("wait", "c1")
+    # Nothing else happens that the resolver would hear of.
+    told = [str(ground.docker("exec", "asker", "getent", "ahostsv4", name)) for name in ("c1", "al")]
+    assert told == ["-> 2", "-> 2"]
 
 
 def test_prune_says_what_went(ground: Ground) -> None:

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 import pytest
 from tests.root.engine_world import HOST, HOST6, LAN, LAN6, EngineWorld, at, port
 
-from bascule.model.endpoint import PortSpec, Proto
+from bascule.model.endpoint import EndpointSpec, PortSpec, Proto
 from bascule.model.errors import BasculeError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sudo make test-root")
@@ -281,3 +281,40 @@ def test_what_was_published_can_be_published_again_at_once(world: EngineWorld) -
         world.engine.close_sandbox(box)
     assert told == [f"lan {HOST} 8080: {LAN}\nhost ::1 8080: fd71::1"] * 3
     assert world.table(f"lan {HOST} 8080", "host ::1 8080") == f"lan {HOST} 8080: refused\nhost ::1 8080: refused"
+
+
+def test_ports_move_between_networks_of_one_family_and_of_both(world: EngineWorld) -> None:
+    """On one the forwarder has `::`, on the other the kernel has, and the forwarder ::1 alone."""
+    world.network("four", "10.71.0.0/24")
+    world.network("both", "10.72.0.0/24", "fd72::/64")
+    box = world.box("x", "four", ports=(port(80, 8080),))
+    asked = ("host ::1 8080", f"lan {HOST6} 8080", f"lan {HOST} 8080")
+    told = [world.table(*asked)]
+    for come, go in (("both", "four"), ("four", "both")):
+        world.engine.connect(come, box)
+        world.engine.disconnect(go, box)
+        told.append(world.table(*asked))
+    four = f"host ::1 8080: 10.71.0.1\nlan {HOST6} 8080: 10.71.0.1\nlan {HOST} 8080: {LAN}"
+    both = f"host ::1 8080: fd72::1\nlan {HOST6} 8080: {LAN6}\nlan {HOST} 8080: {LAN}"
+    assert told == [four, both, four]
+
+
+def test_ports_are_at_the_addresses_of_the_network_that_carries_them(world: EngineWorld) -> None:
+    """What is published on a network for this host alone is not left open by the one that carried it before."""
+    world.network("open", "10.71.0.0/24")
+    world.network("shut", "10.72.0.0/24", options={"host_binding_ipv4": "127.0.0.1"})
+    box = world.box("x", "open", ports=(port(80, 8080), port(81, 8081, host=HOST)))
+
+    def shown() -> str:
+        ports = sorted(f"{p.host}:{p.host_port}" for ep in world.engine.endpoints(sandbox=box) for p in ep.ports)
+        return f"{' '.join(ports)}, lan {world.ask('lan', HOST, 8080)}"
+
+    told = [shown()]
+    world.engine.connect("shut", box, EndpointSpec(gw_priority=1))
+    told.append(shown())
+    world.engine.disconnect("shut", box)
+    told.append(shown())
+    world.engine.connect("shut", box)
+    told.append(shown())
+    opened = f"0.0.0.0:8080 {HOST}:8081 :::8080, lan {LAN}"
+    assert told == [opened, f"127.0.0.1:8080 {HOST}:8081, lan refused", opened, opened]

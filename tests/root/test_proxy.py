@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -133,6 +134,27 @@ def test_a_taken_port_is_refused_and_nothing_changes(proxy: ProxyClient, echo: t
         proxy.carry("two", [tcp(port, echo)])
     assert list(proxy.keys()) == ["one"]
     assert ask(port, b"still") == b"still"
+
+
+def test_a_port_goes_from_every_address_to_one_and_back(proxy: ProxyClient, echo: tuple[str, int]) -> None:
+    port = free_port()
+    one = tcp(port, echo)
+    every = replace(one, host=ip_address("::"))
+    for carried in (every, one, every):
+        proxy.carry("box", [carried])
+        assert ask(port, b"still") == b"still"
+
+
+def test_a_port_that_does_not_go_stays_on_every_address(proxy: ProxyClient, echo: tuple[str, int]) -> None:
+    port, other = free_port(), free_port()
+    one = tcp(port, echo)
+    proxy.carry("box", [replace(one, host=ip_address("::"))])
+    proxy.carry("other", [tcp(other, echo)])
+    with pytest.raises(Failed, match=f"failed to bind host port ::1:{other}/tcp: address already in use"):
+        proxy.carry("box", [one, tcp(other, echo)])
+    assert ask(port, b"still") == b"still"
+    with pytest.raises(Failed, match=f"failed to bind host port ::1:{port}/tcp: address already in use"):
+        proxy.carry("other", [tcp(other, echo), one])
 
 
 def test_a_connection_lives_through_a_change_of_daemons(tmp_path: Path, echo: tuple[str, int]) -> None:

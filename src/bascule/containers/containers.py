@@ -235,7 +235,8 @@ class Containers:
                 starting.update_files(self._parts, container, (), resolver)
 
     def disconnect(self, network: str, ref: str, *, force: bool = False) -> None:
-        """The container is not on the network.  *force*: one that is unknown is an endpoint that is not found."""
+        """The container is not on the network.  *force*: the network may be gone, and a container that is unknown
+        is an endpoint that is not found."""
         try:
             ident = self.container(ref).id
         except NotFound as error:
@@ -244,7 +245,7 @@ class Containers:
             before = self.container(ref)
             live = self._wiring.live(before)
             gone = [str(a.ip) for _, ep in live for a in ep.addresses]
-            after = self._wiring.disconnect(network, before)
+            after = self._wiring.disconnect(network, before, force=force)
             if after.sandbox:
                 starting.update_files(self._parts, after, gone, own_resolver(live))
 

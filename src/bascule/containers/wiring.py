@@ -279,14 +279,18 @@ class Wiring:
         self._engine.connect(net.id, container.sandbox, wish, beside=Beside(container, after))
         return after
 
-    def disconnect(self, network: str, container: Container) -> Container:
-        """The container no longer wishes for the network, and is not on it."""
+    def disconnect(self, network: str, container: Container, *, force: bool = False) -> Container:
+        """The container no longer wishes for the network, and is not on it.  The network may be gone where the
+        container does not run, or with *force*."""
+        if (force or not container.sandbox) and self._known(network) is None:
+            return self._forget(network, container)
         net = self._engine.network(network)
         if net.driver == "host" and mode(container.spec) == "host":
             raise Invalid(
                 "cannot disconnect container from host network - container was created in host network mode"
             )
-        keys = [key for key in container.networks if key in (net.name, net.id) or net.id.startswith(key)]
+        # A wish is by name or by an id's beginning, and what is one network's name may be how another's id begins.
+        keys = [key for key in container.networks if key == net.name or self._known(key) == net]
         if not keys:
             the = "" if container.sandbox else "the "
             raise Failed(f"container {container.id} is not connected to {the}network {net.name}")
@@ -298,6 +302,13 @@ class Wiring:
             return after
         self._engine.disconnect(net.id, container.sandbox, beside=Beside(container, after))
         return after
+
+    def _forget(self, network: str, container: Container) -> Container:
+        """It no longer wishes for what is not there, and need not be told of."""
+        if network not in container.networks:
+            raise Failed(f"container {container.id} is not connected to the network {network}")
+        left = {key: wish for key, wish in container.networks.items() if key != network}
+        return self._records.save(replace(container, networks=left))
 
     def agree(self, container: Container) -> Container:
         """The running container is on the networks that it wishes for, and on no others, and answers to its name: a

@@ -11,7 +11,7 @@ from bascule.drivers import find, service
 from bascule.engine.decide import as_spec
 from bascule.engine.gateways import elect
 from bascule.engine.intent import Intent, joined, member
-from bascule.engine.ports import Ports, Taken
+from bascule.engine.ports import Ports, Taken, hosts
 from bascule.engine.telling import Telling
 from bascule.kernel.apply import shift, take_down
 from bascule.kernel.protocol import Kernel
@@ -168,8 +168,9 @@ class Changes:
         self, sandbox: Sandbox, asked: Sequence[PortSpec], before: Sequence[Endpoint], carrier: Endpoint
     ) -> tuple[PublishedPort, ...]:
         had = [port for ep in before for port in ep.ports]
-        standing = tuple(port for port in had if any(_is_of(port, spec) for spec in asked))
-        fresh = [spec for spec in asked if not any(_is_of(port, spec) for port in standing)]
+        default = self._default_host(carrier)
+        standing = tuple(port for port in had if any(_is_of(port, spec, default) for spec in asked))
+        fresh = [spec for spec in asked if not any(_is_of(port, spec, default) for port in standing)]
         if not fresh:
             return standing
         others = [Taken(port, "this container") for port in standing]
@@ -180,7 +181,7 @@ class Changes:
             for port in ep.ports
         ]
         try:
-            return (*standing, *self.ports.decide(fresh, self._default_host(carrier), others))
+            return (*standing, *self.ports.decide(fresh, default, others))
         except Failed as refusal:
             raise Failed(
                 "driver failed programming external connectivity on endpoint"
@@ -201,10 +202,10 @@ def _routed(ep: Endpoint, default_for: tuple[Family, ...]) -> Endpoint:
     return replace(ep, default_for=default_for, ports=())
 
 
-def _is_of(port: PublishedPort, spec: PortSpec) -> bool:
-    """Whether it is what was decided of *spec*."""
+def _is_of(port: PublishedPort, spec: PortSpec, default: IPAddress | None) -> bool:
+    """Whether it is what would be decided of *spec* on a network with this *default* address of the host."""
     first, last = spec.host_ports or (0, 1 << 16)
-    host = spec.host in (None, port.host)
+    host = port.host in hosts(spec.host, default)
     return (port.port, port.proto) == (spec.port, spec.proto) and host and first <= port.host_port <= last
 
 

@@ -274,6 +274,7 @@ class Engine:
             for ep in ends:
                 self._telling.parted(ep)
                 self._telling.disconnected(ep, sandbox)
+            self._telling.flush()
 
     def rename(self, ident: str, name: str) -> None:
         """The sandbox is called *name*, and answers to it on its networks."""

@@ -39,33 +39,27 @@ class Ports:
             book[t.port.proto, t.port.host_port].append(t)
         decided: list[PublishedPort] = []
         for spec in asked:
-            hosts = self._hosts(spec.host, default)
-            number = self._pick(spec, hosts, book)
-            for host in hosts:
+            chosen = hosts(spec.host, default)
+            number = self._pick(spec, chosen, book)
+            for host in chosen:
                 port = PublishedPort(spec.port, spec.proto, host, number)
                 decided.append(port)
                 book.setdefault((spec.proto, number), []).append(Taken(port, "this container"))
         return tuple(decided)
 
-    @staticmethod
-    def _hosts(host: IPAddress | None, default: IPAddress | None) -> tuple[IPAddress, ...]:
-        host = host or default
-        # 0.0.0.0 written out means IPv4 only; only "no address" and an unset default mean both.
-        return (host,) if host is not None else ANY
-
     def _pick(
         self,
         spec: PortSpec,
-        hosts: tuple[IPAddress, ...],
+        at: tuple[IPAddress, ...],
         book: dict[tuple[Proto, int], list[Taken]],
     ) -> int:
         first, last = spec.host_ports or (0, 0)
         if spec.host_ports and first == last:
-            if why := self._conflict(spec.proto, hosts, first, book):
+            if why := self._conflict(spec.proto, at, first, book):
                 raise Failed(why)
             return first
         for number in self._candidates(spec.host_ports):
-            if self._conflict(spec.proto, hosts, number, book) is None:
+            if self._conflict(spec.proto, at, number, book) is None:
                 if not spec.host_ports:
                     self._next = number + 1
                 return number
@@ -82,11 +76,11 @@ class Ports:
     def _conflict(
         self,
         proto: Proto,
-        hosts: tuple[IPAddress, ...],
+        at: tuple[IPAddress, ...],
         number: int,
         book: dict[tuple[Proto, int], list[Taken]],
     ) -> str | None:
-        for host in hosts:
+        for host in at:
             shown = f"[{host}]" if host.version == 6 else str(host)
             for other in book.get((proto, number), ()):
                 if _collide(host, other.port.host):
@@ -99,6 +93,13 @@ class Ports:
             if holder:
                 return f"{bind}: address already in use by {holder}"
         return None
+
+
+def hosts(host: IPAddress | None, default: IPAddress | None) -> tuple[IPAddress, ...]:
+    """The host's addresses that a port asked for at *host* is published at."""
+    host = host or default
+    # 0.0.0.0 written out means IPv4 only; only "no address" and an unset default mean both.
+    return (host,) if host is not None else ANY
 
 
 def _collide(one: IPAddress, other: IPAddress) -> bool:

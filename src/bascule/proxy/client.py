@@ -53,14 +53,31 @@ class ProxyClient:
             have = self._carried.get(key, {})
             if wanted == have:
                 return
-            fresh = {port: target for port, target in wanted.items() if port not in have}
-            with contextlib.ExitStack() as open_here:
-                socks = [open_here.enter_context(_listening(port)) for port in fresh]
-                self._push(key, wanted, fresh, socks)
-            if wanted:
-                self._carried[key] = wanted
-            else:
-                self._carried.pop(key, None)
+            # What goes may be all that keeps a port from being listened on: `::` has ::1 as well.
+            first = {
+                port: target
+                for port, target in have.items()
+                if port in wanted or not any(_overlap(port, other) for other in wanted)
+            }
+            self._set(key, first)
+            try:
+                self._set(key, wanted)
+            except Failed:
+                self._set(key, have)
+                raise
+
+    def _set(self, key: str, wanted: dict[Port, Target]) -> None:
+        have = self._carried.get(key, {})
+        if wanted == have:
+            return
+        fresh = {port: target for port, target in wanted.items() if port not in have}
+        with contextlib.ExitStack() as open_here:
+            socks = [open_here.enter_context(_listening(port)) for port in fresh]
+            self._push(key, wanted, fresh, socks)
+        if wanted:
+            self._carried[key] = wanted
+        else:
+            self._carried.pop(key, None)
 
     def pid(self) -> int:
         """The process's id; it is started if it was not."""
@@ -194,6 +211,13 @@ def _exchange(conn: socket.socket, message: dict[str, Any], socks: Sequence[sock
 def _carried(port: Port, target: Target) -> Carried:
     proto, host, number = port
     return Carried("tcp" if proto == "tcp" else "udp", ip_address(host), number, ip_address(target[0]), target[1])
+
+
+def _overlap(one: Port, other: Port) -> bool:
+    """Whether only one of two that are not the same can be listened on at a time."""
+    hosts = ip_address(one[1]), ip_address(other[1])
+    same = one[0] == other[0] and one[2] == other[2] and hosts[0].version == hosts[1].version
+    return same and any(int(host) == 0 for host in hosts)
 
 
 def _listening(port: Port) -> socket.socket:
