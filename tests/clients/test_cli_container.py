@@ -54,6 +54,17 @@ def test_logs_know_the_streams_and_the_times(ground: Ground) -> None:
     assert ground.docker("logs", "--until", "1h", "c1").out == ""
 
 
+def test_a_restart_that_fails_says_so(ground: Ground) -> None:
+    ground.docker("network", "create", "n1")
+    ground.docker("create", "--name", "c1", "--network", "n1", "host", "true")
+    ground.docker("network", "rm", "n1")
+    told = ground.docker("restart", "c1")
+    assert told.status == 1
+    assert "Cannot restart container c1: " in told.err
+    assert "network n1 not found" in told.err
+    assert "No such container: nosuch" in ground.docker("restart", "nosuch").err
+
+
 def test_a_line_that_was_written_in_pieces_is_one_line_of_the_logs(ground: Ground) -> None:
     # The other stream's line between two pieces has them written apart.
     pieces = "printf 'load'; sleep 0.2; echo err >&2; sleep 0.2; printf 'ing '; sleep 0.2; echo done"

@@ -160,8 +160,11 @@ class Containers:
     def restart(self, ref: str, timeout: int | None = None, signal: str = "") -> None:
         """The container has been stopped, and runs."""
         container = self.container(ref)
-        self._life.stop(container, timeout, signal)
-        self._life.start(container)
+        try:
+            self._life.stop(container, timeout, signal)
+            self._life.start(container)
+        except BasculeError as error:
+            raise prefixed(f"Cannot restart container {ref}: ", error) from error
         self._records.tell(container, "restart")
 
     def kill(self, ref: str, signal: str = "KILL") -> None:
